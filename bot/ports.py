@@ -1,0 +1,209 @@
+"""What each neighbour must promise, in one file.
+
+`Studio` is inbound (what chats may ask of us); `Store`, `Blobs` and `ChatAdapter` are outbound. Contract tests in `tests/contract` run one
+suite over every implementation of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from bot.domain import (
+    Accepted,
+    Ack,
+    Actor,
+    Artifact,
+    Card,
+    Family,
+    Hint,
+    Inbound,
+    Job,
+    Load,
+    Notice,
+    Page,
+    Reading,
+    Receipt,
+    ReplyTo,
+    Said,
+    Shown,
+    Submission,
+    Wallet,
+)
+from engine.api import Capabilities
+
+
+class Studio(Protocol):
+    """The use cases. Adapters call nothing else."""
+
+    def greet(self, event: Inbound) -> Ack:
+        """How to acknowledge: in memory, no I/O, a few ms. A mistake in the words comes back as a private card in the Ack."""
+
+    async def handle(self, event: Inbound) -> Card:
+        """Do it, once a delivery id, and return the card to show now (a placeholder for a job: "queued, 3rd, about 20 s").
+
+        A UserError becomes a private card, a fault an apology: this never raises for a member's doing.
+        """
+
+    def read(self, actor: Actor, text: str) -> Reading:
+        """Live grammar hints for words being typed."""
+
+    async def complete(self, actor: Actor, text: str, at: int) -> tuple[Hint, ...]:
+        """Autocomplete at offset `at`: flags, their values, styles, things, own prompts."""
+
+    async def card(self, actor: Actor, job_id: str) -> Card:
+        """The card of a job as it stands. Raises NotFound."""
+
+    async def history(self, actor: Actor, *, search: str = "", favourites: bool = False, before: str | None = None, limit: int = 24) -> Page:
+        """The actor's own jobs, newest first."""
+
+    async def family(self, actor: Actor, job_id: str) -> Family:
+        """A job with its ancestors and children. Raises NotFound."""
+
+    async def picture(self, actor: Actor, digest: str) -> bytes:
+        """A stored picture this actor may see. Raises NotFound."""
+
+    async def wallet(self, actor: Actor) -> Wallet:
+        """The actor's wallet, refilled until now."""
+
+    async def load(self) -> Load: ...
+
+    def models(self) -> tuple[Capabilities, ...]: ...
+
+    async def watch(self, actor: Actor) -> AsyncIterator[Card]:
+        """Cards of the actor's jobs as they change, newest state only when the reader is slow (an end is never dropped)."""
+        yield  # type: ignore[misc]
+
+
+class ChatAdapter(Protocol):
+    """A platform. Inbound it calls a Studio; outbound it shows cards."""
+
+    platform: str
+
+    async def start(self, studio: Studio) -> None:
+        """Begin taking events; returns when it does."""
+
+    async def pause(self) -> None:
+        """Take no more commands; keep showing."""
+
+    async def show(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None) -> Receipt | None:
+        """Show a card: edit what `receipt` names when it can, else post anew. Idempotent for a job in the same state.
+
+        Returns where it stands now. Raises for a failure worth retrying; a place that is gone for good returns None.
+        """
+
+    async def progress(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None) -> None:
+        """Show a running job's card; may drop it (a newer one follows)."""
+
+    async def aclose(self) -> None: ...
+
+
+class Blobs(Protocol):
+    """Content-addressed files."""
+
+    async def put(self, data: bytes) -> str:
+        """Store durably (written, fsynced, renamed) and return the sha256 hex digest. Idempotent. Raises OSError (disk full)."""
+
+    async def get(self, digest: str) -> bytes:
+        """Raises KeyError when it is not there or not what its name says."""
+
+    async def delete(self, digests: Iterable[str]) -> None: ...
+
+    async def digests(self, older_than: timedelta) -> frozenset[str]:
+        """Stored digests whose file is older than that (candidates for collection)."""
+
+
+class Store(Protocol):
+    """Jobs, wallets, receipts, the inbox and the outbox. Every verb is one transaction. All times are the database's clock.
+
+    `worker` names one process's claim; verbs that take it do nothing (return False) when the job is no longer that worker's.
+    Fairness: `submit` gives each job a start tag (start-time fair queueing by cost, one flow an actor); `claim` takes the lowest.
+    """
+
+    async def start(self) -> None:
+        """Migrate (under a lock, after a backup) and open. Raises Fault when another process holds the data directory (SQLite)."""
+
+    async def aclose(self) -> None: ...
+
+    # -- the inbox
+    async def submit(self, submission: Submission) -> Accepted:
+        """Write delivery, jobs, wallet reservation and ReplyTo at once, or nothing.
+
+        A delivery seen before returns its jobs with `again`. Raises OutOfCredits(cost, balance, wait) and QueueFull(limit).
+        """
+
+    async def seen(self, platform: str, delivery: str) -> bool:
+        """Record a delivery that makes no job; True when it had been recorded before."""
+
+    # -- the queue
+    async def claim(self, worker: str, lease: timedelta) -> Job | None:
+        """Take the next queued job: status running, attempts + 1. Two workers never get the same one."""
+
+    async def heartbeat(self, worker: str, job_ids: Sequence[str], lease: timedelta) -> frozenset[str]:
+        """Extend leases; returns those still this worker's to draw (a cancelled job is not)."""
+
+    async def finish(self, worker: str, job_id: str, artifacts: Sequence[Artifact], device_seconds: float) -> bool:
+        """Running → done: artifacts, the settled wallet and the notice owed, at once."""
+
+    async def fail(self, worker: str | None, job_id: str, error: Said) -> bool:
+        """Queued or running → failed: refund, notice. `worker` None: whoever holds it."""
+
+    async def requeue(self, worker: str, job_ids: Sequence[str]) -> int:
+        """Running → queued, keeping their place (a drain at shutdown); does not count as an attempt."""
+
+    async def requeue_expired(self) -> int:
+        """Running → queued for every lease that ran out (and, at start on SQLite, all of a dead process)."""
+
+    async def cancel(self, job_id: str) -> bool:
+        """Queued or running → cancelled: refund, notice. False when it had ended."""
+
+    async def load(self) -> Load: ...
+
+    async def position(self, job_id: str) -> tuple[int, float] | None:
+        """(how many will start before it, credits of work ahead of it, the running included); None unless queued."""
+
+    # -- what is owed to members
+    async def placed(self, job_id: str, receipt: Receipt) -> None:
+        """Where the job's card stands."""
+
+    async def notices(self, platforms: Sequence[str], limit: int = 50) -> tuple[Notice, ...]:
+        """What is owed now, oldest first; backed off ones excluded."""
+
+    async def told(self, notice_id: str) -> None: ...
+
+    async def put_off(self, notice_id: str, delay: timedelta) -> None:
+        """Try that notice again later (attempts + 1)."""
+
+    # -- queries
+    async def shown(self, job_id: str) -> Shown:
+        """The job with artifacts and children. Raises NotFound."""
+
+    async def reply_to(self, job_id: str) -> tuple[ReplyTo, Receipt | None]: ...
+
+    async def history(self, actor_key: str, *, search: str = "", favourites: bool = False, before: str | None = None, limit: int = 24) -> tuple[Shown, ...]:
+        """By id, newest first; `search` matches the words, case-insensitively; deleted jobs are not there."""
+
+    async def active(self, actor_key: str) -> tuple[Job, ...]:
+        """Queued and running, oldest first."""
+
+    async def find_picture(self, digest: str) -> tuple[Job, Artifact] | None:
+        """A job (the oldest) that has this picture; uploads used as sources count for their job with index -2."""
+
+    async def wallet(self, actor_key: str, *, cap: float, per_hour: float) -> Wallet:
+        """Refilled until now; a full one for a newcomer."""
+
+    async def favourite(self, job_id: str, index: int, on: bool) -> None: ...
+
+    async def delete(self, job_id: str) -> None:
+        """Hide an ended job from every query and forget its pictures (files go with the next collection)."""
+
+    # -- housekeeping
+    async def retire(self, older_than: timedelta) -> int:
+        """Delete ended jobs past the retention that nobody marked as favourite; returns how many."""
+
+    async def referenced(self, digests: Iterable[str]) -> frozenset[str]:
+        """Which of these pictures a job (as artifact, source or input) still needs."""
+
+    async def now(self) -> datetime:
+        """The database's clock."""
