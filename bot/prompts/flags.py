@@ -1,0 +1,159 @@
+"""The table of flags: one row a flag drives parsing, printing, hints and autocomplete. A new flag is a new row and a field of `Words`.
+
+Called by the other modules of this package. Help texts are message ids (``flag.<name>``).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from math import gcd
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,12}\Z")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})\Z")
+_PAIR = re.compile(r"([0-9]{1,6})[:x×/*]([0-9]{1,6})\Z", re.IGNORECASE)  # phones write × for x
+_NAME = re.compile(r"[^\s,]{1,100}\Z")
+
+MAX_WEIGHT = 100.0
+
+
+class Malformed(ValueError):
+    """A value that is not of its flag's kind (which message says so is in the flag's row)."""
+
+
+def integer(text: str) -> int:
+    if not _INTEGER.match(text):
+        raise Malformed(text)
+    return int(text)
+
+
+def number(text: str) -> float:
+    if not _NUMBER.match(text):
+        raise Malformed(text)
+    return float(text)
+
+
+def pair(text: str) -> tuple[int, int]:
+    found = _PAIR.match(text)
+    if not found or "0" in (found[1].lstrip("0") or "0", found[2].lstrip("0") or "0"):
+        raise Malformed(text)
+    return int(found[1]), int(found[2])
+
+
+def ratio(text: str) -> tuple[int, int]:
+    """Lowest terms. Raises Malformed."""
+    across, down = pair(text)
+    divisor = gcd(across, down)
+    return across // divisor, down // divisor
+
+
+def one_word(text: str) -> str:
+    if not _NAME.match(text):
+        raise Malformed(text)
+    return text
+
+
+def plain(value: object) -> str:
+    """A number as members write it: no exponent, no needless zeros; reads back to the same float."""
+    if isinstance(value, float):
+        text = format(Decimal(repr(value)), "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return str(value)
+
+
+def print_ratio(value: tuple[int, int]) -> str:
+    return f"{value[0]}:{value[1]}"
+
+
+def print_size(value: tuple[int, int]) -> str:
+    return f"{value[0]}x{value[1]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """One row. `takes` is "value" (the next word), "list" (everything up to the next flag, by commas) or "nothing" (a switch)."""
+
+    name: str
+    field: str  #: of Words; empty for a flag of a later version
+    aliases: tuple[str, ...] = ()
+    takes: str = "value"
+    parse: Callable[[str], object] = one_word
+    print: Callable[..., str] = plain
+    malformed: str = ""  #: message id when `parse` fails
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[float, ...] = ()  #: when only these numbers are allowed
+    suggested: tuple[str, ...] = ()  #: values to offer while typing
+    later: bool = False  #: known by name, refused in this version
+
+
+FLAGS: tuple[Flag, ...] = (
+    Flag(
+        name="ar", aliases=("aspect",), field="aspect", parse=ratio, print=print_ratio, malformed="words.bad-ratio",
+        suggested=("1:1", "3:2", "2:3", "4:3", "3:4", "16:9", "9:16", "2:1", "1:2"),
+    ),
+    Flag(name="size", field="size", parse=pair, print=print_size, malformed="words.bad-size"),
+    Flag(name="seed", field="seed", parse=integer, malformed="words.bad-integer", low=0, high=2**32 - 1, suggested=("1", "7", "42")),
+    Flag(name="no", field="unwanted", takes="list"),
+    Flag(name="n", aliases=("count",), field="count", parse=integer, malformed="words.bad-integer", low=1, high=9, suggested=("1", "2", "4", "6", "9")),
+    Flag(name="steps", field="steps", parse=integer, malformed="words.bad-integer", low=1, high=500),
+    Flag(name="cfg", aliases=("guidance",), field="guidance", parse=number, malformed="words.bad-number", low=1, high=50),
+    Flag(
+        name="strength", field="strength", parse=number, malformed="words.bad-number", low=0, high=1, suggested=("0.3", "0.5", "0.6", "0.8"),
+    ),
+    Flag(name="model", aliases=("v",), field="model", malformed="words.bad-name"),
+    Flag(name="sampler", field="scheduler", malformed="words.bad-name"),
+    Flag(
+        name="quality", aliases=("q",), field="quality", parse=number, malformed="words.bad-number",
+        choices=(0.25, 0.5, 1, 2, 4), suggested=("0.25", "0.5", "1", "2", "4"),
+    ),
+    Flag(name="private", field="private", takes="nothing"),
+    *(
+        Flag(name=each, aliases=aliases, field="", later=True)
+        for each, aliases in (
+            ("iw", ()), ("chaos", ("c",)), ("stylize", ("s", "stylise")), ("stop", ()), ("tile", ()), ("style", ()), ("sref", ()), ("sw", ()),
+            ("sketch", ()), ("lora", ()), ("draft", ()), ("best", ()), ("clip", ()), ("repeat", ("r",)), ("video", ()), ("raw", ()), ("fast", ()),
+            ("relax", ()),
+        )
+    ),
+)  # fmt: skip
+
+BY_NAME: dict[str, Flag] = {each: flag for flag in FLAGS for each in (flag.name, *flag.aliases)}
+BY_FIELD: dict[str, Flag] = {flag.field: flag for flag in FLAGS if flag.field}
+KNOWN: tuple[str, ...] = tuple(flag.name for flag in FLAGS if not flag.later)
+
+MIN_RATIO, MAX_RATIO = 1 / 3, 3.0  #: `--ar`, width over height
+
+
+def nearest(word: str, among: tuple[str, ...], *, cutoff: float = 0.6) -> str:
+    """The one of `among` most like `word`, or "" when none is."""
+    close = difflib.get_close_matches(word[:40].casefold(), [each.casefold() for each in among], n=1, cutoff=cutoff)
+    return next((each for each in among if close and each.casefold() == close[0]), "")
+
+
+def nearest_flag(word: str) -> str:
+    """The name of the flag a member most likely meant by `word`, or ""."""
+    typed = word.casefold()
+    known = tuple(each for each, flag in BY_NAME.items() if not flag.later and len(each) > 1)
+    if found := nearest(typed, known):
+        return BY_NAME[found].name
+    return next((BY_NAME[each].name for each in known if len(each) > 1 and typed.startswith(each)), "")
+
+
+def _one_off(word: str) -> set[str]:
+    """`word` with one letter missing, or two neighbours swapped."""
+    missing = {word[:at] + word[at + 1 :] for at in range(len(word))}
+    return missing | {word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)}
+
+
+_LONG = {each for each in BY_NAME if len(each) > 2}
+_ALMOST = _LONG | {slip for each in _LONG if len(each) > 3 for slip in _one_off(each)}
+
+
+def almost_flag(word: str) -> bool:
+    """Whether `word` is a flag's name or one slip of the finger away from a long one. Constant time: it is asked of every dash in a text."""
+    typed = word.casefold()
+    return typed in BY_NAME or (3 < len(typed) < 12 and (typed in _ALMOST or not _LONG.isdisjoint(_one_off(typed))))

@@ -1,0 +1,263 @@
+"""The one parser of every surface: words and flags → `Words`, and back. Pure.
+
+Called by `bot.studio` (every prompt), `bot.prompts.resolve` and `bot.prompts.hints`. A mistake is a `BadWords` whose span lies in the text
+as typed. The grammar::
+
+    prompt  = (word | flag)*                 a word is whatever stands between spaces
+    flag    = ("--" | dash) name [("=" | ":" | space) value]
+    list    = words up to the next flag, split at commas          (`--no red hat, rain`)
+    parts   = text ["::" [weight]] …          (`cat::2 dog::1 rain::-0.5`)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from bot.errors import BadWords
+from bot.prompts.clean import MAX_LENGTH, MAX_TYPED, Clean, clean
+from bot.prompts.flags import BY_NAME, FLAGS, MAX_RATIO, MAX_WEIGHT, MIN_RATIO, Flag, Malformed, almost_flag, nearest_flag, number, plain
+from bot.prompts.words import Located, Words
+from engine.api import Part
+
+_WORD = re.compile(r"\S+")
+_DASHED = re.compile(r"(?P<dashes>-{2,}|[‒–—―⸺]-?|-)(?P<name>[^=:]*)(?P<value>[=:].*)?\Z", re.DOTALL)  # phones write — for --
+_MINUS = str.maketrans("−–—", "---")
+_WEIGHT_STARTS = "0123456789+-.−‒–—―⸺"
+_LINK = re.compile(r"<?https?://\S", re.IGNORECASE)
+_DASHES = "-‒–—―⸺"
+
+
+@dataclass(slots=True)
+class Token:
+    """A stretch of the cleaned text: a word, or a flag with its value. Offsets are into the cleaned text."""
+
+    start: int
+    end: int
+    text: str  #: the word; a flag's name as typed
+    kind: str = "text"  #: "text", "flag"
+    flag: Flag | None = None
+    value: list[tuple[int, int]] = field(default_factory=list)  #: spans of its words
+    one_dash: bool = False
+
+    @property
+    def value_end(self) -> int:
+        return self.value[-1][1] if self.value else self.end
+
+
+def flag_at(word: str) -> tuple[str, int, bool] | None:
+    """(name, length of dashes and name, whether it had one dash only) when `word` is a flag; None for a word of the prompt.
+
+    Two hyphens always make a flag. A dash does where a flag's name (or nearly one) follows it, because phones make it of two hyphens;
+    one hyphen before a flag's full name is a slip worth telling.
+    """
+    found = _DASHED.match(word)
+    if not found:
+        return None
+    dashes, name = found["dashes"], found["name"]
+    if not any(c.isalnum() for c in name):
+        return None
+    if dashes == "-":
+        return (name, len(dashes + name), True) if len(name) > 1 and name.casefold() in BY_NAME else None
+    if dashes.startswith("--") or almost_flag(name):
+        return name, len(dashes + name), False
+    return None
+
+
+def scan(text: str) -> Iterator[Token]:
+    """Cut cleaned text into tokens; never raises."""
+    flag: Token | None = None
+    for found in _WORD.finditer(text):
+        start, end = found.span()
+        head = flag_at(found[0])
+        if head:
+            if flag:
+                yield flag
+            name, length, one_dash = head
+            flag = Token(start, start + length, name, "flag", BY_NAME.get(name.casefold()), one_dash=one_dash)
+            if end > start + length:
+                if end > start + length + 1:
+                    flag.value.append((start + length + 1, end))
+                if not flag.flag or flag.flag.takes != "list":
+                    yield flag
+                    flag = None
+        elif flag and flag.flag and (flag.flag.takes == "list" or (flag.flag.takes == "value" and not flag.value)):
+            flag.value.append((start, end))
+            if flag.flag.takes == "value":
+                yield flag
+                flag = None
+        else:
+            if flag:
+                yield flag
+                flag = None
+            yield Token(start, end, found[0])
+    if flag:
+        yield flag
+
+
+def parse(text: str) -> Words:
+    """Read a prompt. Raises BadWords."""
+    return locate(text).words
+
+
+def locate(text: str) -> Located:
+    """Read a prompt, and tell where each flag stands. Raises BadWords."""
+    if len(text) > MAX_TYPED:
+        raise BadWords("words.too-long", start=MAX_LENGTH, end=len(text), limit=MAX_LENGTH, length=len(text))
+    cleaned = clean(text)
+    if len(cleaned.text) > MAX_LENGTH:
+        start, end = cleaned.span(MAX_LENGTH, len(cleaned.text))
+        raise BadWords("words.too-long", start=start, end=end, limit=MAX_LENGTH, length=len(cleaned.text))
+    said: dict[str, object] = {}
+    places: dict[str, tuple[int, int]] = {}
+    spans: list[tuple[int, int, str]] = []
+    words: list[Token] = []
+    for token in scan(cleaned.text):
+        if token.kind == "text":
+            words.append(token)
+            continue
+        flag, value = _read_flag(cleaned, token)
+        place = cleaned.span(token.start, token.value_end)
+        if flag.field in said and flag.takes != "list":
+            raise BadWords("words.twice", start=place[0], end=place[1], flag=flag.name)
+        if flag.takes == "list":
+            value = (*said.get(flag.field, ()), *value)  # type: ignore[misc]
+        said[flag.field] = value
+        places[flag.field] = place
+        spans.append((*cleaned.span(token.start, token.end), "flag"))
+        if token.value:
+            spans.append((*cleaned.span(token.value[0][0], token.value_end), "value"))
+    for one, other in (("aspect", "size"), ("steps", "quality")):
+        if one in said and other in said:
+            start, end = max(places[one], places[other])
+            raise BadWords("words.both", start=start, end=end, flag=_name_of(one), other=_name_of(other))
+    parts, more = _read_parts(cleaned, words)
+    return Located(words=Words(parts=parts, **said), places=places, spans=tuple(sorted([*spans, *more])))  # type: ignore[arg-type]
+
+
+def print_words(words: Words) -> str:
+    """The canonical way to write `words`: parse(print_words(w)) == w for every w that parse can return."""
+    return " ".join(filter(None, (print_parts(words.parts), print_flags(words))))
+
+
+def print_parts(parts: tuple[Part, ...]) -> str:
+    if len(parts) == 1 and parts[0].weight == 1:
+        return parts[0].text
+    return " ".join(f"{part.text}{' ' if part.text.endswith(':') else ''}::{plain(part.weight)}" for part in parts)
+
+
+def print_flags(words: Words) -> str:
+    said: list[str] = []
+    for flag in FLAGS:
+        value = getattr(words, flag.field) if flag.field else None
+        if flag.takes == "list":
+            if value:
+                said.append(f"--{flag.name} {', '.join(value)}")
+        elif flag.takes == "nothing":
+            if value:
+                said.append(f"--{flag.name}")
+        elif value is not None:
+            said.append(f"--{flag.name} {flag.print(value)}")
+    return " ".join(said)
+
+
+def _name_of(which: str) -> str:
+    return next(flag.name for flag in FLAGS if flag.field == which)
+
+
+def _read_flag(cleaned: Clean, token: Token) -> tuple[Flag, object]:
+    """The flag's row and its value, checked. Raises BadWords."""
+    flag = token.flag
+    start, end = cleaned.span(token.start, token.end)
+    if flag is None:
+        near = nearest_flag(token.text)
+        if near:
+            raise BadWords("words.unknown-flag-near", start=start, end=end, flag=token.text[:40], near=near)
+        raise BadWords("words.unknown-flag", start=start, end=end, flag=token.text[:40])
+    if token.one_dash:
+        raise BadWords("words.one-dash", start=start, end=end, flag=flag.name)
+    if flag.later:
+        raise BadWords("words.later-flag", start=start, end=end, flag=flag.name)
+    if flag.takes == "nothing":
+        if token.value:
+            raise BadWords("words.takes-nothing", start=start, end=cleaned.span(*token.value[-1])[1], flag=flag.name)
+        return flag, True
+    if not token.value:
+        raise BadWords("words.no-value", start=start, end=end, flag=flag.name, example=_example(flag))
+    whole = cleaned.text[token.value[0][0] : token.value_end]
+    start, end = cleaned.span(token.value[0][0], token.value_end)
+    if flag.takes == "list":
+        items = tuple(filter(None, (" ".join(item.split()).lstrip(_DASHES + " ") for item in whole.split(","))))
+        if not items:
+            raise BadWords("words.no-value", start=start, end=end, flag=flag.name, example=_example(flag))
+        return flag, items
+    try:
+        value = flag.parse(whole.translate(_MINUS) if flag.low is not None or flag.choices else whole)
+    except Malformed:
+        raise BadWords(flag.malformed, start=start, end=end, flag=flag.name, given=whole[:40]) from None
+    if isinstance(value, (int, float)):
+        if flag.low is not None and flag.high is not None and not flag.low <= value <= flag.high:
+            raise BadWords("words.out-of-bounds", start=start, end=end, flag=flag.name, low=plain(flag.low), high=plain(flag.high), given=whole[:40])
+        if flag.choices and value not in flag.choices:
+            raise BadWords("words.not-a-choice", start=start, end=end, flag=flag.name, choices=tuple(map(plain, flag.choices)), given=whole[:40])
+    if flag.field == "aspect" and isinstance(value, tuple) and not MIN_RATIO <= value[0] / value[1] <= MAX_RATIO:
+        raise BadWords("words.out-of-bounds", start=start, end=end, flag=flag.name, low="1:3", high="3:1", given=whole[:40])
+    return flag, value
+
+
+def _example(flag: Flag) -> str:
+    return {"list": "--no text, frames", "value": f"--{flag.name} {flag.suggested[0] if flag.suggested else '…'}"}[flag.takes]
+
+
+def _read_parts(cleaned: Clean, words: list[Token]) -> tuple[tuple[Part, ...], list[tuple[int, int, str]]]:
+    """Text tokens → weighted parts, and their spans. Raises BadWords."""
+    parts: list[Part] = []
+    spans: list[tuple[int, int, str]] = []
+    text: list[str] = []
+
+    def close(weight: float, start: int, end: int) -> None:
+        if not text:
+            raise BadWords("words.empty-part", start=start, end=end)
+        parts.append(Part(text=" ".join(text), weight=weight))
+        text.clear()
+
+    for at, token in enumerate(words):
+        if at == 0 and _LINK.match(token.text):
+            start, end = cleaned.span(token.start, token.end)
+            raise BadWords("words.link", start=start, end=end)
+        rest, offset = token.text, token.start
+        while (cut := rest.find("::")) >= 0:
+            if cut:
+                text.append(rest[:cut])
+                spans.append((*cleaned.span(offset, offset + cut), "text"))
+            rest, offset = rest[cut + 2 :], offset + cut + 2
+            weight = 1.0
+            start = end = offset
+            if rest and rest[0] in _WEIGHT_STARTS:
+                weight, end, rest = _weight(cleaned, rest, offset), offset + len(rest), ""
+            place = cleaned.span(start - 2, end)
+            spans.append((*place, "weight"))
+            close(weight, *place)
+            offset = end
+        if rest:
+            text.append(rest)
+            spans.append((*cleaned.span(offset, offset + len(rest)), "text"))
+    if text:
+        close(1.0, 0, 0)
+    if parts and sum(part.weight for part in parts) <= 0:
+        start, end = cleaned.span(words[0].start, words[-1].end)
+        raise BadWords("words.weights-not-positive", start=start, end=end)
+    return tuple(parts), spans
+
+
+def _weight(cleaned: Clean, run: str, offset: int) -> float:
+    """The weight written right after `::`. Raises BadWords."""
+    start, end = cleaned.span(offset, offset + len(run))
+    try:
+        weight = number(run.translate(_MINUS).rstrip(",;"))
+    except Malformed:
+        raise BadWords("words.bad-weight", start=start, end=end, given=run[:40]) from None
+    if abs(weight) > MAX_WEIGHT:
+        raise BadWords("words.weight-out-of-bounds", start=start, end=end, high=plain(MAX_WEIGHT), given=run[:40])
+    return weight

@@ -1,0 +1,205 @@
+"""The grammar: what members type, what it means, and what they are told when it means nothing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from bot.errors import BadWords
+from bot.prompts import Words, locate, parse, print_words
+from bot.prompts.clean import clean
+from bot.prompts.flags import FLAGS, plain
+from engine.api import Part
+
+
+def fault(text: str) -> tuple[str, str, dict[str, object]]:
+    """(message, the words it points at, its parameters)."""
+    with pytest.raises(BadWords) as caught:
+        parse(text)
+    error = caught.value
+    return error.message, text[error.start : error.end], error.parameters
+
+
+def test_plain_words_are_one_part():
+    assert parse("  a fox\n in  the snow ") == Words(parts=(Part(text="a fox in the snow"),))
+
+
+def test_every_flag_is_read():
+    words = parse(
+        "a fox --ar 6:4 --seed 7 --no red hat, rain --n 2 --steps 12 --cfg 3.5 --strength .5 --model tiny --sampler DDIM --private in the snow"
+    )
+    assert words == Words(
+        parts=(Part(text="a fox in the snow"),),
+        unwanted=("red hat", "rain"),
+        aspect=(3, 2),
+        seed=7,
+        count=2,
+        steps=12,
+        guidance=3.5,
+        strength=0.5,
+        model="tiny",
+        scheduler="DDIM",
+        private=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("fox —ar 3:2", "fox --ar 3:2"),
+        ("fox –seed 7", "fox --seed 7"),
+        ("fox --SEED 7", "fox --seed 7"),
+        ("fox --seed=7", "fox --seed 7"),
+        ("fox --q .5", "fox --quality 0.5"),
+        ("fox --v pocket", "fox --model pocket"),
+        ("fox --size 128×96", "fox --size 128x96"),
+        ("fox --no a --no b,c", "fox --no a, b, c"),
+        ("cat:: dog", "cat::1 dog::1"),
+        ("ｃａｔ：：２ dog", "cat::2 dog::1"),
+        ("fo\u200bx \u202edear\u202c", "fox dear"),
+        ("cat::2 rain::−0.5", "cat::2 rain::-0.5"),
+    ],
+)
+def test_another_way_of_writing_means_the_same(text: str, same: str):
+    assert parse(text) == parse(same)
+    assert print_words(parse(text)) == same
+
+
+@pytest.mark.parametrize("text", ["a fox — in the snow", "he said —hello there", "well-known -1 fox - x", "a -- b", "three --- dashes"])
+def test_dashes_of_ordinary_prose_stay_words(text: str):
+    assert print_words(parse(text)) == text
+
+
+def test_weights_make_parts():
+    assert parse("cat::2 dog::1 rain::-0.5").parts == (
+        Part(text="cat", weight=2),
+        Part(text="dog", weight=1),
+        Part(text="rain", weight=-0.5),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "place"),
+    [
+        ("fox --sede 7", "words.unknown-flag-near", "--sede"),
+        ("fox —sede 7", "words.unknown-flag-near", "—sede"),
+        ("fox --xyzzy", "words.unknown-flag", "--xyzzy"),
+        ("fox -seed 7", "words.one-dash", "-seed"),
+        ("fox --seed", "words.no-value", "--seed"),
+        ("fox --seed --n 2", "words.no-value", "--seed"),
+        ("fox --no , --n 2", "words.no-value", ","),
+        ("fox --seed seven", "words.bad-integer", "seven"),
+        ("fox --cfg warm", "words.bad-number", "warm"),
+        ("fox --ar wide", "words.bad-ratio", "wide"),
+        ("fox --ar 0:1", "words.bad-ratio", "0:1"),
+        ("fox --size big", "words.bad-size", "big"),
+        ("fox --ar 9:1", "words.out-of-bounds", "9:1"),
+        ("fox --seed -1", "words.out-of-bounds", "-1"),
+        ("fox --seed 4294967296", "words.out-of-bounds", "4294967296"),
+        ("fox --n 10", "words.out-of-bounds", "10"),
+        ("fox --strength 1.5", "words.out-of-bounds", "1.5"),
+        ("fox --quality 3", "words.not-a-choice", "3"),
+        ("fox --private=yes", "words.takes-nothing", "--private=yes"),
+        ("fox --seed 7 --seed 8", "words.twice", "--seed 8"),
+        ("fox --ar 1:1 --size 64x64", "words.both", "--size 64x64"),
+        ("fox --q 2 --steps 4", "words.both", "--steps 4"),
+        ("fox --chaos 30", "words.later-flag", "--chaos"),
+        ("fox --s 30", "words.later-flag", "--s"),
+        ("cat::3d render", "words.bad-weight", "3d"),
+        ("cat::900", "words.weight-out-of-bounds", "900"),
+        ("::2 cat", "words.empty-part", "::2"),
+        ("cat::1 dog::-1", "words.weights-not-positive", "cat::1 dog::-1"),
+        ("https://example.com/a.png a fox", "words.link", "https://example.com/a.png"),
+        ("fo\u200bx ｆｏｘ --sede 7", "words.unknown-flag-near", "--sede"),
+    ],
+)
+def test_a_mistake_names_its_place(text: str, message: str, place: str):
+    assert fault(text)[:2] == (message, place)
+
+
+def test_the_nearest_flag_is_offered():
+    assert fault("fox --sede 7")[2]["near"] == "seed"
+    assert fault("fox --qualty 2")[2]["near"] == "quality"
+    assert fault("fox --seed7")[2]["near"] == "seed"
+
+
+def test_flags_of_later_versions_are_all_refused_by_name():
+    later = [flag for flag in FLAGS if flag.later]
+    assert len(later) == 18
+    for flag in later:
+        for name in (flag.name, *flag.aliases):
+            assert fault(f"fox --{name} 1") == ("words.later-flag", f"--{name}", {"flag": flag.name})
+
+
+def test_flags_have_one_meaning_each():
+    names = [name for flag in FLAGS for name in (flag.name, *flag.aliases)]
+    assert len(names) == len(set(names))
+    assert {flag.field for flag in FLAGS if flag.field} == set(Words.__dataclass_fields__) - {"parts"}
+
+
+def test_text_past_the_limit_is_refused_where_it_ends():
+    assert parse("x" * 6000).text == "x" * 6000
+    message, place, parameters = fault("x" * 6001)
+    assert (message, place, parameters) == ("words.too-long", "x", {"limit": 6000, "length": 6001})
+    assert fault("x" * 100_000)[0] == "words.too-long"
+
+
+def test_letters_buried_in_marks_are_kept_readable():
+    assert len(parse("a" + "\u0301" * 5000).text) <= 31
+
+
+def test_only_flags_parse_because_a_picture_may_come_with_them():
+    assert parse("--seed 7") == Words(seed=7)
+
+
+def test_spans_colour_every_word():
+    text = "cat::2 dog --seed 7 --no rain, fog"
+    kinds = {(text[start:end], kind) for start, end, kind in locate(text).spans}
+    assert kinds == {
+        ("cat", "text"), ("::2", "weight"), ("dog", "text"), ("--seed", "flag"), ("7", "value"), ("--no", "flag"), ("rain, fog", "value"),
+    }  # fmt: skip
+    assert text[slice(*locate(text).places["seed"])] == "--seed 7"
+
+
+pieces = st.sampled_from(
+    ["fox", "in the snow", "::", "::2", "::-0.5", "--seed 7", "—seed", "--no a, b", "--ar 3:2", "--", "—", "--n", "2", " ", ",", ":", "é", "e\u0301", "ｆ",
+     "\u200b", "\u202e", "--q .5", "--private", "-seed", "=", "\ud800", "가", "\u1161", "ﾞ", "--size 64x64", "--chaos", "https://a.b", "…", "´", "--cfg 3.10"]
+)  # fmt: skip
+any_text = st.one_of(st.text(max_size=200), st.lists(pieces, max_size=20).map("".join), st.lists(pieces, max_size=20).map(" ".join))
+
+
+@settings(max_examples=1500, deadline=None)
+@given(any_text)
+@example("a —seed::1")
+@example("x::—seed")
+@example("b: ::1")
+@example("--no a,--seed")
+def test_any_text_parses_or_gives_one_mistake_that_lies_in_it(text: str):
+    try:
+        located = locate(text)
+    except BadWords as error:
+        assert 0 <= error.start <= error.end <= len(text)
+        assert error.start < error.end
+        return
+    for start, end, kind in located.spans:
+        assert 0 <= start < end <= len(text)
+        assert kind in {"text", "flag", "value", "weight"}
+    assert parse(print_words(located.words)) == located.words
+    assert print_words(parse(print_words(located.words))) == print_words(located.words)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=300))
+def test_cleaning_keeps_the_map_back(text: str):
+    cleaned = clean(text)
+    assert len(cleaned.origins) == len(cleaned.text)
+    assert all(0 <= start < end <= len(text) for start, end in cleaned.origins)
+    assert list(cleaned.origins) == sorted(cleaned.origins)
+    assert clean(cleaned.text).text == cleaned.text
+
+
+@given(st.floats(min_value=-1e6, max_value=1e6, allow_nan=False))
+def test_numbers_print_without_exponents_and_read_back(value: float):
+    assert "e" not in plain(value)
+    assert float(plain(value)) == value
