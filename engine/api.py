@@ -179,6 +179,17 @@ class Capabilities:
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: "things", "places", "styles", "colours": for autocomplete
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStats:
+    """What the device has been doing, for the metrics. Counters count from the start of the process."""
+
+    rows_in_flight: int = 0  #: pictures handed over and not yet finished
+    batch_rows: int = 0  #: rows of the last denoising forward (a picture with guidance is two)
+    steps: int = 0  #: denoising forwards run
+    step_rows: int = 0  #: rows those had, together
+    step_seconds: float = 0.0  #: device seconds those took, together
+
+
 class Engine(Protocol):
     """Draws requests. One coroutine per request; requests in flight share the device step by step."""
 
@@ -196,6 +207,9 @@ class Engine(Protocol):
 
     def pace(self, model: str) -> float:
         """Measured seconds of device time a megapixel-step costs now (an estimate before anything was drawn)."""
+
+    def stats(self) -> EngineStats:
+        """Cheap; at any time."""
 
     async def run(self, request: Request, inputs: Mapping[str, bytes], report: Report) -> Result:
         """Draw it. `inputs` are picture files by sha256.
