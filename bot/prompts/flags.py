@@ -92,22 +92,22 @@ class Flag:
 
 FLAGS: tuple[Flag, ...] = (
     Flag(
-        name="ar", aliases=("aspect",), field="aspect", parse=ratio, print=print_ratio, malformed="words.bad-ratio",
+        name="ar", aliases=("aspect",), field="aspect", parse=ratio, print=print_ratio, malformed="words.bad_ratio",
         suggested=("1:1", "3:2", "2:3", "4:3", "3:4", "16:9", "9:16", "2:1", "1:2"),
     ),
-    Flag(name="size", field="size", parse=pair, print=print_size, malformed="words.bad-size"),
-    Flag(name="seed", field="seed", parse=integer, malformed="words.bad-integer", low=0, high=2**32 - 1, suggested=("1", "7", "42")),
+    Flag(name="size", field="size", parse=pair, print=print_size, malformed="words.bad_size"),
+    Flag(name="seed", field="seed", parse=integer, malformed="words.bad_integer", low=0, high=2**32 - 1, suggested=("1", "7", "42")),
     Flag(name="no", field="unwanted", takes="list"),
-    Flag(name="n", aliases=("count",), field="count", parse=integer, malformed="words.bad-integer", low=1, high=9, suggested=("1", "2", "4", "6", "9")),
-    Flag(name="steps", field="steps", parse=integer, malformed="words.bad-integer", low=1, high=500),
-    Flag(name="cfg", aliases=("guidance",), field="guidance", parse=number, malformed="words.bad-number", low=1, high=50),
+    Flag(name="n", aliases=("count",), field="count", parse=integer, malformed="words.bad_integer", low=1, high=9, suggested=("1", "2", "4", "6", "9")),
+    Flag(name="steps", field="steps", parse=integer, malformed="words.bad_integer", low=1, high=500),
+    Flag(name="cfg", aliases=("guidance",), field="guidance", parse=number, malformed="words.bad_number", low=1, high=50),
     Flag(
-        name="strength", field="strength", parse=number, malformed="words.bad-number", low=0, high=1, suggested=("0.3", "0.5", "0.6", "0.8"),
+        name="strength", field="strength", parse=number, malformed="words.bad_number", low=0, high=1, suggested=("0.3", "0.5", "0.6", "0.8"),
     ),
-    Flag(name="model", aliases=("v",), field="model", malformed="words.bad-name"),
-    Flag(name="sampler", field="scheduler", malformed="words.bad-name"),
+    Flag(name="model", aliases=("v",), field="model", malformed="words.bad_name"),
+    Flag(name="sampler", field="scheduler", malformed="words.bad_name"),
     Flag(
-        name="quality", aliases=("q",), field="quality", parse=number, malformed="words.bad-number",
+        name="quality", aliases=("q",), field="quality", parse=number, malformed="words.bad_number",
         choices=(0.25, 0.5, 1, 2, 4), suggested=("0.25", "0.5", "1", "2", "4"),
     ),
     Flag(name="private", field="private", takes="nothing"),

@@ -104,11 +104,11 @@ def parse(text: str) -> Words:
 def locate(text: str) -> Located:
     """Read a prompt, and tell where each flag stands. Raises BadWords."""
     if len(text) > MAX_TYPED:
-        raise BadWords("words.too-long", start=MAX_LENGTH, end=len(text), limit=MAX_LENGTH, length=len(text))
+        raise BadWords("words.too_long", start=MAX_LENGTH, end=len(text), limit=MAX_LENGTH, length=len(text))
     cleaned = clean(text)
     if len(cleaned.text) > MAX_LENGTH:
         start, end = cleaned.span(MAX_LENGTH, len(cleaned.text))
-        raise BadWords("words.too-long", start=start, end=end, limit=MAX_LENGTH, length=len(cleaned.text))
+        raise BadWords("words.too_long", start=start, end=end, limit=MAX_LENGTH, length=len(cleaned.text))
     said: dict[str, object] = {}
     places: dict[str, tuple[int, int]] = {}
     spans: list[tuple[int, int, str]] = []
@@ -173,24 +173,24 @@ def _read_flag(cleaned: Clean, token: Token) -> tuple[Flag, object]:
     if flag is None:
         near = nearest_flag(token.text)
         if near:
-            raise BadWords("words.unknown-flag-near", start=start, end=end, flag=token.text[:40], near=near)
-        raise BadWords("words.unknown-flag", start=start, end=end, flag=token.text[:40])
+            raise BadWords("words.unknown_flag_near", start=start, end=end, flag=token.text[:40], near=near)
+        raise BadWords("words.unknown_flag", start=start, end=end, flag=token.text[:40])
     if token.one_dash:
-        raise BadWords("words.one-dash", start=start, end=end, flag=flag.name)
+        raise BadWords("words.one_dash", start=start, end=end, flag=flag.name)
     if flag.later:
-        raise BadWords("words.later-flag", start=start, end=end, flag=flag.name)
+        raise BadWords("words.later_flag", start=start, end=end, flag=flag.name)
     if flag.takes == "nothing":
         if token.value:
-            raise BadWords("words.takes-nothing", start=start, end=cleaned.span(*token.value[-1])[1], flag=flag.name)
+            raise BadWords("words.takes_nothing", start=start, end=cleaned.span(*token.value[-1])[1], flag=flag.name)
         return flag, True
     if not token.value:
-        raise BadWords("words.no-value", start=start, end=end, flag=flag.name, example=_example(flag))
+        raise BadWords("words.no_value", start=start, end=end, flag=flag.name, example=_example(flag))
     whole = cleaned.text[token.value[0][0] : token.value_end]
     start, end = cleaned.span(token.value[0][0], token.value_end)
     if flag.takes == "list":
         items = tuple(filter(None, (" ".join(item.split()).lstrip(_DASHES + " ") for item in whole.split(","))))
         if not items:
-            raise BadWords("words.no-value", start=start, end=end, flag=flag.name, example=_example(flag))
+            raise BadWords("words.no_value", start=start, end=end, flag=flag.name, example=_example(flag))
         return flag, items
     try:
         value = flag.parse(whole.translate(_MINUS) if flag.low is not None or flag.choices else whole)
@@ -198,11 +198,11 @@ def _read_flag(cleaned: Clean, token: Token) -> tuple[Flag, object]:
         raise BadWords(flag.malformed, start=start, end=end, flag=flag.name, given=whole[:40]) from None
     if isinstance(value, (int, float)):
         if flag.low is not None and flag.high is not None and not flag.low <= value <= flag.high:
-            raise BadWords("words.out-of-bounds", start=start, end=end, flag=flag.name, low=plain(flag.low), high=plain(flag.high), given=whole[:40])
+            raise BadWords("words.out_of_bounds", start=start, end=end, flag=flag.name, low=plain(flag.low), high=plain(flag.high), given=whole[:40])
         if flag.choices and value not in flag.choices:
-            raise BadWords("words.not-a-choice", start=start, end=end, flag=flag.name, choices=tuple(map(plain, flag.choices)), given=whole[:40])
+            raise BadWords("words.not_a_choice", start=start, end=end, flag=flag.name, choices=tuple(map(plain, flag.choices)), given=whole[:40])
     if flag.field == "aspect" and isinstance(value, tuple) and not MIN_RATIO <= value[0] / value[1] <= MAX_RATIO:
-        raise BadWords("words.out-of-bounds", start=start, end=end, flag=flag.name, low="1:3", high="3:1", given=whole[:40])
+        raise BadWords("words.out_of_bounds", start=start, end=end, flag=flag.name, low="1:3", high="3:1", given=whole[:40])
     return flag, value
 
 
@@ -218,7 +218,7 @@ def _read_parts(cleaned: Clean, words: list[Token]) -> tuple[tuple[Part, ...], l
 
     def close(weight: float, start: int, end: int) -> None:
         if not text:
-            raise BadWords("words.empty-part", start=start, end=end)
+            raise BadWords("words.empty_part", start=start, end=end)
         parts.append(Part(text=" ".join(text), weight=weight))
         text.clear()
 
@@ -247,7 +247,7 @@ def _read_parts(cleaned: Clean, words: list[Token]) -> tuple[tuple[Part, ...], l
         close(1.0, 0, 0)
     if parts and sum(part.weight for part in parts) <= 0:
         start, end = cleaned.span(words[0].start, words[-1].end)
-        raise BadWords("words.weights-not-positive", start=start, end=end)
+        raise BadWords("words.weights_not_positive", start=start, end=end)
     return tuple(parts), spans
 
 
@@ -257,7 +257,7 @@ def _weight(cleaned: Clean, run: str, offset: int) -> float:
     try:
         weight = number(run.translate(_MINUS).rstrip(",;"))
     except Malformed:
-        raise BadWords("words.bad-weight", start=start, end=end, given=run[:40]) from None
+        raise BadWords("words.bad_weight", start=start, end=end, given=run[:40]) from None
     if abs(weight) > MAX_WEIGHT:
-        raise BadWords("words.weight-out-of-bounds", start=start, end=end, high=plain(MAX_WEIGHT), given=run[:40])
+        raise BadWords("words.weight_out_of_bounds", start=start, end=end, high=plain(MAX_WEIGHT), given=run[:40])
     return weight

@@ -40,8 +40,8 @@ def choose_model(words: Words, models: Sequence[Capabilities], *, default: str =
             return each
     available = tuple(each.model for each in models)
     if words.model:
-        raise _wrong(places, "model", "words.unknown-model", given=wanted[:40], available=available)
-    raise Refused("refused.model-gone", model=wanted, available=available)
+        raise _wrong(places, "model", "words.unknown_model", given=wanted[:40], available=available)
+    raise Refused("refused.model_gone", model=wanted, available=available)
 
 
 def resolve(
@@ -64,9 +64,9 @@ def resolve(
     if not words.parts and source is None:
         raise _empty(places)
     if source is not None and "source" not in able:
-        raise Refused("refused.no-source", model=capabilities.model)
+        raise Refused("refused.no_source", model=capabilities.model)
     if words.strength is not None and source is None:
-        raise _wrong(places, "strength", "words.strength-alone")
+        raise _wrong(places, "strength", "words.strength_alone")
     if len(said.parts) > 1 and "weights" not in able:
         raise Refused("refused.cannot", model=capabilities.model, what="::")
     if said.unwanted and "unwanted" not in able:
@@ -77,7 +77,7 @@ def resolve(
     count = _within(said, "count", places, capabilities.model, 1, capabilities.max_count)
     guidance = capabilities.guidance if guidance is None else guidance
     if words.unwanted and guidance <= 1:
-        raise _wrong(places, "unwanted", "words.no-needs-guidance")
+        raise _wrong(places, "unwanted", "words.no_needs_guidance")
     return ImagineRequest(
         model=capabilities.model,
         parts=said.parts or (Part(text=""),),
@@ -115,13 +115,13 @@ def _size(said: Words, capabilities: Capabilities, source: Source | None, places
         low, high = capabilities.min_edge, capabilities.max_edge
         near = tuple(min(max(round(edge / unit) * unit, -(-low // unit) * unit), high // unit * unit) for edge in said.size)
         if near != said.size:
-            raise _wrong(places, "size", "words.size-out-of-bounds", model=capabilities.model, low=low, high=high, multiple=unit, near=f"{near[0]}x{near[1]}")
+            raise _wrong(places, "size", "words.size_out_of_bounds", model=capabilities.model, low=low, high=high, multiple=unit, near=f"{near[0]}x{near[1]}")
         return said.size
     if said.aspect:
         ratio = said.aspect[0] / said.aspect[1]
         size = snap(ratio, capabilities)
         if abs(log(size[0] / size[1] / ratio)) > log(1.3):
-            raise _wrong(places, "aspect", "words.ratio-out-of-reach", model=capabilities.model, near=f"{size[0]}:{size[1]}")
+            raise _wrong(places, "aspect", "words.ratio_out_of_reach", model=capabilities.model, near=f"{size[0]}:{size[1]}")
         return size
     if source:
         return snap(min(max(source.width / source.height, MIN_RATIO), MAX_RATIO), capabilities)
@@ -135,7 +135,7 @@ def _within(said: Words, name: str, places: Places, model: str, low: float, high
         return value
     if name not in places and places is not _NO_PLACES:
         return min(max(value, low), high)
-    raise _wrong(places, name, "words.beyond-model", flag=BY_FIELD[name].name, model=model, low=plain(low), high=plain(high), given=plain(value))
+    raise _wrong(places, name, "words.beyond_model", flag=BY_FIELD[name].name, model=model, low=plain(low), high=plain(high), given=plain(value))
 
 
 def _steps(said: Words, steps: int | None, capabilities: Capabilities) -> int:
@@ -159,13 +159,13 @@ def _scheduler(said: Words, capabilities: Capabilities, places: Places) -> str |
     suggested = next((each for each in capabilities.schedulers if short(each) == near), "") or ", ".join(capabilities.schedulers[:3])
     if not suggested:
         raise _wrong(places, "scheduler", "words.cannot", flag="sampler", model=capabilities.model)
-    raise _wrong(places, "scheduler", "words.unknown-sampler", given=said.scheduler[:40], near=suggested, model=capabilities.model)
+    raise _wrong(places, "scheduler", "words.unknown_sampler", given=said.scheduler[:40], near=suggested, model=capabilities.model)
 
 
 def _empty(places: Places) -> UserError:
     if not places:
         return BadWords("words.empty", start=0, end=0)
-    return BadWords("words.only-flags", start=min(start for start, _ in places.values()), end=max(end for _, end in places.values()))
+    return BadWords("words.only_flags", start=min(start for start, _ in places.values()), end=max(end for _, end in places.values()))
 
 
 def _wrong(places: Places, name: str, message: str, **parameters: object) -> UserError:

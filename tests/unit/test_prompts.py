@@ -82,36 +82,36 @@ def test_weights_make_parts():
 @pytest.mark.parametrize(
     ("text", "message", "place"),
     [
-        ("fox --sede 7", "words.unknown-flag-near", "--sede"),
-        ("fox —sede 7", "words.unknown-flag-near", "—sede"),
-        ("fox --xyzzy", "words.unknown-flag", "--xyzzy"),
-        ("fox -seed 7", "words.one-dash", "-seed"),
-        ("fox --seed", "words.no-value", "--seed"),
-        ("fox --seed --n 2", "words.no-value", "--seed"),
-        ("fox --no , --n 2", "words.no-value", ","),
-        ("fox --seed seven", "words.bad-integer", "seven"),
-        ("fox --cfg warm", "words.bad-number", "warm"),
-        ("fox --ar wide", "words.bad-ratio", "wide"),
-        ("fox --ar 0:1", "words.bad-ratio", "0:1"),
-        ("fox --size big", "words.bad-size", "big"),
-        ("fox --ar 9:1", "words.out-of-bounds", "9:1"),
-        ("fox --seed -1", "words.out-of-bounds", "-1"),
-        ("fox --seed 4294967296", "words.out-of-bounds", "4294967296"),
-        ("fox --n 10", "words.out-of-bounds", "10"),
-        ("fox --strength 1.5", "words.out-of-bounds", "1.5"),
-        ("fox --quality 3", "words.not-a-choice", "3"),
-        ("fox --private=yes", "words.takes-nothing", "--private=yes"),
+        ("fox --sede 7", "words.unknown_flag_near", "--sede"),
+        ("fox —sede 7", "words.unknown_flag_near", "—sede"),
+        ("fox --xyzzy", "words.unknown_flag", "--xyzzy"),
+        ("fox -seed 7", "words.one_dash", "-seed"),
+        ("fox --seed", "words.no_value", "--seed"),
+        ("fox --seed --n 2", "words.no_value", "--seed"),
+        ("fox --no , --n 2", "words.no_value", ","),
+        ("fox --seed seven", "words.bad_integer", "seven"),
+        ("fox --cfg warm", "words.bad_number", "warm"),
+        ("fox --ar wide", "words.bad_ratio", "wide"),
+        ("fox --ar 0:1", "words.bad_ratio", "0:1"),
+        ("fox --size big", "words.bad_size", "big"),
+        ("fox --ar 9:1", "words.out_of_bounds", "9:1"),
+        ("fox --seed -1", "words.out_of_bounds", "-1"),
+        ("fox --seed 4294967296", "words.out_of_bounds", "4294967296"),
+        ("fox --n 10", "words.out_of_bounds", "10"),
+        ("fox --strength 1.5", "words.out_of_bounds", "1.5"),
+        ("fox --quality 3", "words.not_a_choice", "3"),
+        ("fox --private=yes", "words.takes_nothing", "--private=yes"),
         ("fox --seed 7 --seed 8", "words.twice", "--seed 8"),
         ("fox --ar 1:1 --size 64x64", "words.both", "--size 64x64"),
         ("fox --q 2 --steps 4", "words.both", "--steps 4"),
-        ("fox --chaos 30", "words.later-flag", "--chaos"),
-        ("fox --s 30", "words.later-flag", "--s"),
-        ("cat::3d render", "words.bad-weight", "3d"),
-        ("cat::900", "words.weight-out-of-bounds", "900"),
-        ("::2 cat", "words.empty-part", "::2"),
-        ("cat::1 dog::-1", "words.weights-not-positive", "cat::1 dog::-1"),
+        ("fox --chaos 30", "words.later_flag", "--chaos"),
+        ("fox --s 30", "words.later_flag", "--s"),
+        ("cat::3d render", "words.bad_weight", "3d"),
+        ("cat::900", "words.weight_out_of_bounds", "900"),
+        ("::2 cat", "words.empty_part", "::2"),
+        ("cat::1 dog::-1", "words.weights_not_positive", "cat::1 dog::-1"),
         ("https://example.com/a.png a fox", "words.link", "https://example.com/a.png"),
-        ("fo\u200bx ｆｏｘ --sede 7", "words.unknown-flag-near", "--sede"),
+        ("fo\u200bx ｆｏｘ --sede 7", "words.unknown_flag_near", "--sede"),
     ],
 )
 def test_a_mistake_names_its_place(text: str, message: str, place: str):
@@ -129,7 +129,7 @@ def test_flags_of_later_versions_are_all_refused_by_name():
     assert len(later) == 18
     for flag in later:
         for name in (flag.name, *flag.aliases):
-            assert fault(f"fox --{name} 1") == ("words.later-flag", f"--{name}", {"flag": flag.name})
+            assert fault(f"fox --{name} 1") == ("words.later_flag", f"--{name}", {"flag": flag.name})
 
 
 def test_flags_have_one_meaning_each():
@@ -141,8 +141,8 @@ def test_flags_have_one_meaning_each():
 def test_text_past_the_limit_is_refused_where_it_ends():
     assert parse("x" * 6000).text == "x" * 6000
     message, place, parameters = fault("x" * 6001)
-    assert (message, place, parameters) == ("words.too-long", "x", {"limit": 6000, "length": 6001})
-    assert fault("x" * 100_000)[0] == "words.too-long"
+    assert (message, place, parameters) == ("words.too_long", "x", {"limit": 6000, "length": 6001})
+    assert fault("x" * 100_000)[0] == "words.too_long"
 
 
 def test_letters_buried_in_marks_are_kept_readable():
