@@ -1,0 +1,98 @@
+"""Questions about jobs and pictures, and what a member may do to their own. Called by `bot.store.sql`. Deleted jobs are nowhere here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sqlalchemy import delete as delete_from
+from sqlalchemy import exists, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.domain import Artifact, Job, Shown, Status
+from bot.errors import NotFound
+from bot.store import dialect
+from bot.store.rows import Row, artifact_of, fold, job_of
+from bot.store.tables import artifacts, inputs, jobs, notices
+
+UPLOAD = -2  #: the index under which `find_picture` returns a picture that a job started from
+
+_HERE = jobs.c.deleted_at.is_(None)
+
+
+async def shown(db: AsyncConnection, job_id: str) -> Shown:
+    """See `Store.shown`. Raises NotFound."""
+    found = await _with_pictures(db, (await db.execute(select(jobs).where(jobs.c.id == job_id, _HERE))).mappings().all())
+    if not found:
+        raise NotFound("error.not_found")
+    return found[0]
+
+
+async def history(db: AsyncConnection, actor_key: str, *, search: str, favourites: bool, before: str | None, limit: int) -> tuple[Shown, ...]:
+    """See `Store.history`. Every word of `search` must be there, in any order; ``%`` and ``_`` are only characters."""
+    query = select(jobs).where(jobs.c.actor_key == actor_key, _HERE)
+    for word in fold(search).replace("\0", "").split():
+        query = query.where(jobs.c.folded.contains(word, autoescape=True))
+    if favourites:
+        query = query.where(exists().where(artifacts.c.job_id == jobs.c.id, artifacts.c.favourite))
+    if before is not None:
+        query = query.where(jobs.c.id < before)
+    rows = (await db.execute(query.order_by(jobs.c.id.desc()).limit(limit))).mappings().all()
+    return await _with_pictures(db, rows)
+
+
+async def active(db: AsyncConnection, actor_key: str) -> tuple[Job, ...]:
+    """See `Store.active`."""
+    open_still = jobs.c.status.in_((Status.QUEUED.value, Status.RUNNING.value))
+    rows = await db.execute(select(jobs).where(jobs.c.actor_key == actor_key, open_still, _HERE).order_by(jobs.c.id))
+    return tuple(job_of(row) for row in rows.mappings())
+
+
+async def find_picture(db: AsyncConnection, digest: str) -> tuple[Job, Artifact] | None:
+    """See `Store.find_picture`. Who drew it comes before who uploaded it."""
+    drawn = select(artifacts).join(jobs, jobs.c.id == artifacts.c.job_id).where(artifacts.c.digest == digest, _HERE)
+    picture = (await db.execute(drawn.order_by(artifacts.c.job_id, artifacts.c.idx).limit(1))).mappings().one_or_none()
+    if picture is not None:
+        row = (await db.execute(select(jobs).where(jobs.c.id == picture["job_id"]))).mappings().one()
+        return job_of(row), artifact_of(picture)
+    used = select(jobs).join(inputs, inputs.c.job_id == jobs.c.id).where(inputs.c.digest == digest, _HERE)
+    row_or_none = (await db.execute(used.order_by(jobs.c.id).limit(1))).mappings().one_or_none()
+    if row_or_none is None:
+        return None
+    job = job_of(row_or_none)
+    return job, Artifact(job_id=job.id, index=UPLOAD, digest=digest, seed=job.request.seed, width=job.request.width, height=job.request.height)
+
+
+async def favourite(db: AsyncConnection, job_id: str, index: int, on: bool) -> None:
+    """Raises NotFound."""
+    marked = update(artifacts).where(artifacts.c.job_id == job_id, artifacts.c.idx == index).values(favourite=on)
+    if (await db.execute(marked.returning(artifacts.c.idx))).one_or_none() is None:
+        raise NotFound("error.not_found")
+
+
+async def delete(db: AsyncConnection, job_ids: Sequence[str]) -> int:
+    """See `Store.delete`. Jobs that have not ended are left alone; returns how many were hidden."""
+    now = await dialect.now(db)
+    ended = jobs.c.status.in_([status.value for status in Status if status.ended])
+    hidden = update(jobs).where(jobs.c.id.in_(job_ids), ended, _HERE).values(deleted_at=now).returning(jobs.c.id)
+    gone = (await db.execute(hidden)).scalars().all()
+    if gone:
+        await db.execute(delete_from(artifacts).where(artifacts.c.job_id.in_(gone)))
+        await db.execute(delete_from(inputs).where(inputs.c.job_id.in_(gone)))
+        await db.execute(update(notices).where(notices.c.id.in_(gone), notices.c.told_at.is_(None)).values(told_at=now))
+    return len(gone)
+
+
+async def _with_pictures(db: AsyncConnection, rows: Sequence[Row]) -> tuple[Shown, ...]:
+    """Rows of `jobs`, in their order, with artifacts (the contact sheet first) and children (oldest first)."""
+    found = [job_of(row) for row in rows]
+    ids = [job.id for job in found]
+    if not ids:
+        return ()
+    pictures: defaultdict[str, list[Artifact]] = defaultdict(list)
+    for row in (await db.execute(select(artifacts).where(artifacts.c.job_id.in_(ids)).order_by(artifacts.c.job_id, artifacts.c.idx))).mappings():
+        pictures[row["job_id"]].append(artifact_of(row))
+    children: defaultdict[str, list[Job]] = defaultdict(list)
+    for row in (await db.execute(select(jobs).where(jobs.c.parent_job.in_(ids), _HERE).order_by(jobs.c.id))).mappings():
+        children[row["parent_job"]].append(job_of(row))
+    return tuple(Shown(job=job, artifacts=tuple(pictures[job.id]), children=tuple(children[job.id])) for job in found)

@@ -1,0 +1,43 @@
+"""Retention and what the collection of files needs to know. Called by `bot.store.sql`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import delete as delete_from
+from sqlalchemy import exists, select, union
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.domain import Status
+from bot.store import dialect, gallery
+from bot.store.tables import artifacts, deliveries, inputs, jobs, notices
+
+BATCH = 200  #: jobs hidden in one transaction, digests looked up in one query
+_AT_LEAST = timedelta(days=7)  #: how long deliveries are remembered, whatever the retention: no platform retries for longer
+
+
+async def retire(db: AsyncConnection, older_than: timedelta) -> int:
+    """Hide up to BATCH jobs past the retention; returns how many."""
+    past = await dialect.now(db) - older_than
+    ended = jobs.c.status.in_([status.value for status in Status if status.ended])
+    kept = exists().where(artifacts.c.job_id == jobs.c.id, artifacts.c.favourite)
+    old = select(jobs.c.id).where(ended, jobs.c.deleted_at.is_(None), jobs.c.ended_at <= past, ~kept).order_by(jobs.c.id).limit(BATCH)
+    return await gallery.delete(db, (await db.execute(old)).scalars().all())
+
+
+async def forget(db: AsyncConnection, older_than: timedelta) -> None:
+    """Remove deliveries and told notices that nothing will ask for any more."""
+    past = await dialect.now(db) - max(older_than, _AT_LEAST)
+    await db.execute(delete_from(deliveries).where(deliveries.c.at < past))
+    await db.execute(delete_from(notices).where(notices.c.told_at < past))
+
+
+async def referenced(db: AsyncConnection, digests: Sequence[str]) -> frozenset[str]:
+    """See `Store.referenced`. Deleting a job removes its rows here, so what is there is needed."""
+    needed: set[str] = set()
+    for start in range(0, len(digests), BATCH):
+        some = digests[start : start + BATCH]
+        query = union(select(artifacts.c.digest).where(artifacts.c.digest.in_(some)), select(inputs.c.digest).where(inputs.c.digest.in_(some)))
+        needed.update((await db.execute(query)).scalars())
+    return frozenset(needed)

@@ -1,0 +1,68 @@
+"""What comes in: deliveries and submissions. Called by `bot.store.sql`, each function inside one writing transaction.
+
+Locks are taken in one order everywhere (delivery, wallet, job, virtual time), so that two transactions never wait for each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import accumulate
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.domain import Accepted, Job, Limits, Status, Submission
+from bot.errors import QueueFull
+from bot.store import dialect, wallet
+from bot.store.rows import job_of, job_values, sources
+from bot.store.tables import deliveries, fairness, inputs, jobs
+
+
+async def record(db: AsyncConnection, platform: str, delivery: str, job_ids: tuple[str, ...]) -> bool:
+    """Write a delivery down; False when it was there before (after waiting for the transaction that is writing the same one)."""
+    statement = dialect.insert(db, deliveries).values(platform=platform, delivery=delivery, job_ids=list(job_ids), at=await dialect.now(db))
+    result = await db.execute(statement.on_conflict_do_nothing().returning(deliveries.c.delivery))
+    return result.one_or_none() is not None
+
+
+async def submit(db: AsyncConnection, submission: Submission) -> Accepted:
+    """See `Store.submit`. Raises ValueError for jobs of several members, or none."""
+    actors = {job.actor.key for job in submission.jobs}
+    if len(actors) != 1:
+        raise ValueError(f"a submission is one member's, with at least one job: {actors}")
+    [actor_key] = actors
+    if not await record(db, submission.reply_to.platform, submission.delivery, tuple(job.id for job in submission.jobs)):
+        return Accepted(jobs=await _jobs_of(db, submission.reply_to.platform, submission.delivery), again=True)
+    purse, finish_tag = await wallet.lock(db, actor_key, submission.limits)
+    virtual_time = (await db.execute(select(fairness.c.tag).where(fairness.c.id == 1).with_for_update())).scalar_one()
+    await _admit(db, actor_key, len(submission.jobs), submission.limits)
+
+    # Start-time fair queueing (Goyal, Vin, Cheng 1996): start = max(virtual time, the flow's last finish), finish = start + cost.
+    tags = tuple(accumulate((job.cost for job in submission.jobs), initial=max(virtual_time, finish_tag)))
+    new = tuple(replace(job, status=Status.QUEUED, attempts=0, created_at=purse.at) for job in submission.jobs)
+    rows = [job_values(job, submission.reply_to, created_at=purse.at, start_tag=tag) for job, tag in zip(new, tags, strict=False)]
+    await db.execute(jobs.insert(), rows)
+    await wallet.reserve(db, purse, actor_key, new, tags[-1])
+    needed = [{"job_id": job.id, "digest": digest} for job in new for digest in sources(job.request)]
+    if needed:
+        await db.execute(inputs.insert(), needed)
+    return Accepted(jobs=new)
+
+
+async def _admit(db: AsyncConnection, actor_key: str, more: int, limits: Limits) -> None:
+    """Raises QueueFull. Exact, since submissions are serialised by the virtual time's row."""
+    waiting = select(func.count(), func.count().filter(jobs.c.actor_key == actor_key)).where(jobs.c.status == Status.QUEUED.value)
+    everybody, mine = (await db.execute(waiting)).one()
+    if mine + more > limits.queued_per_actor:
+        raise QueueFull("error.queue_full_actor", limit=limits.queued_per_actor, wait=None)
+    if everybody + more > limits.queued_total:
+        raise QueueFull("error.queue_full", limit=limits.queued_total, wait=None)
+
+
+async def _jobs_of(db: AsyncConnection, platform: str, delivery: str) -> tuple[Job, ...]:
+    """In the order they were submitted."""
+    key = (deliveries.c.platform == platform) & (deliveries.c.delivery == delivery)
+    ids: list[str] = (await db.execute(select(deliveries.c.job_ids).where(key))).scalar_one()
+    rows = (await db.execute(select(jobs).where(jobs.c.id.in_(ids)))).mappings()
+    found = {row["id"]: job_of(row) for row in rows}
+    return tuple(found[job_id] for job_id in ids if job_id in found)

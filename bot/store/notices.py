@@ -1,0 +1,53 @@
+"""What is owed to members, and where their cards stand. Called by `bot.store.sql` for `bot.outbox`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.domain import Notice, Receipt, ReplyTo
+from bot.errors import NotFound
+from bot.store import dialect
+from bot.store.rows import receipt_of, reply_to_of
+from bot.store.tables import jobs, notices, posts
+
+_POST = (posts.c.platform.label("post_platform"), posts.c.channel.label("post_channel"), posts.c.handle.label("post_handle"))
+
+
+async def placed(db: AsyncConnection, job_id: str, receipt: Receipt) -> None:
+    """The newest place wins."""
+    where = {"platform": receipt.platform, "channel": receipt.channel, "handle": receipt.handle, "at": await dialect.now(db)}
+    await db.execute(dialect.insert(db, posts).values(job_id=job_id, **where).on_conflict_do_update(index_elements=["job_id"], set_=where))
+
+
+async def owed(db: AsyncConnection, platforms: Sequence[str], limit: int) -> tuple[Notice, ...]:
+    """See `Store.notices`."""
+    due = (notices.c.platform.in_(platforms)) & notices.c.told_at.is_(None) & (notices.c.due_at <= await dialect.now(db))
+    columns = select(notices.c.id, notices.c.attempts, jobs.c.reply_to, *_POST)
+    tables = notices.join(jobs, jobs.c.id == notices.c.id).outerjoin(posts, posts.c.job_id == notices.c.id)
+    rows = await db.execute(columns.select_from(tables).where(due).order_by(notices.c.created_at, notices.c.id).limit(limit))
+    return tuple(
+        Notice(id=row["id"], job_id=row["id"], reply_to=reply_to_of(row["reply_to"]), receipt=receipt_of(row), attempts=row["attempts"])
+        for row in rows.mappings()
+    )
+
+
+async def told(db: AsyncConnection, notice_id: str) -> None:
+    await db.execute(update(notices).where(notices.c.id == notice_id, notices.c.told_at.is_(None)).values(told_at=await dialect.now(db)))
+
+
+async def put_off(db: AsyncConnection, notice_id: str, delay: timedelta) -> None:
+    later = {"attempts": notices.c.attempts + 1, "due_at": await dialect.now(db) + delay}
+    await db.execute(update(notices).where(notices.c.id == notice_id, notices.c.told_at.is_(None)).values(later))
+
+
+async def reply_to(db: AsyncConnection, job_id: str) -> tuple[ReplyTo, Receipt | None]:
+    """Where to answer and where the card stands. Raises NotFound."""
+    columns = select(jobs.c.reply_to, *_POST).select_from(jobs.outerjoin(posts, posts.c.job_id == jobs.c.id))
+    row = (await db.execute(columns.where(jobs.c.id == job_id))).mappings().one_or_none()
+    if row is None:
+        raise NotFound("error.not_found")
+    return reply_to_of(row["reply_to"]), receipt_of(row)

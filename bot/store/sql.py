@@ -1,0 +1,206 @@
+"""`SqlStore`: the Store over SQLAlchemy Core, on SQLite or Postgres by URL. Made by `bot.app`; everything else sees `bot.ports.Store`.
+
+Each verb is one transaction. The queries live beside this file, by subject; here is who opens and closes what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from bot.domain import Accepted, Artifact, Job, Load, Notice, Receipt, ReplyTo, Said, Shown, Submission, Wallet
+from bot.store import claims, dialect, gallery, housekeeping, inbox, notices, wallet
+from bot.store.lock import DirectoryLock
+from bot.store.migrate import upgrade
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+RETRIES = 5  #: transactions that met another one on Postgres
+
+
+class SqlStore:
+    """See `bot.ports.Store`. Raises Fault for an outage of the database, whatever the vendor calls it.
+
+    `url`: ``sqlite:///path`` or ``postgresql://…``. `data_dir`: where the blobs are, locked together with the database's own directory on SQLite.
+    `max_attempts`: how often a job may be claimed and not let go of properly before it is taken for the cause.
+    A verb that is cancelled still ends its transaction, one way or the other, before the cancellation goes on.
+    """
+
+    def __init__(self, url: str, *, data_dir: Path | None = None, max_attempts: int = 3) -> None:
+        self._url = dialect.parse_url(url)
+        self._file = dialect.sqlite_file(self._url)
+        folders = {folder.absolute() for folder in (self._file.parent, data_dir or self._file.parent)} if self._file else set()
+        self._locks = [DirectoryLock(folder) for folder in sorted(folders)]
+        self._max_attempts = max_attempts
+        self._db: AsyncEngine | None = None
+        # SQLite has one writer: waiting here is fair and cheap, waiting in its busy handler is neither.
+        self._turn: asyncio.Lock | contextlib.nullcontext[None] = asyncio.Lock() if self._file else contextlib.nullcontext()
+
+    async def start(self) -> None:
+        """See `Store.start`."""
+        try:
+            for lock in self._locks:
+                lock.acquire()
+            await upgrade(self._url)
+            self._db = dialect.connect(self._url)
+            if self._file:
+                await self._write(claims.expire)
+        except OSError as error:  # the directory itself: no space, no permission
+            await self.aclose()
+            raise dialect.fault(error) from error
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Close every connection and let go of the directory. Idempotent."""
+        if self._db is not None:
+            await self._db.dispose()
+            self._db = None
+        for lock in self._locks:
+            lock.release()
+
+    # -- the inbox
+    async def submit(self, submission: Submission) -> Accepted:
+        return await self._write(inbox.submit, submission)
+
+    async def seen(self, platform: str, delivery: str) -> bool:
+        return not await self._write(inbox.record, platform, delivery, ())
+
+    # -- the queue
+    async def claim(self, worker: str, lease: timedelta) -> Job | None:
+        return await self._write(claims.claim, worker, lease)
+
+    async def heartbeat(self, worker: str, job_ids: Sequence[str], lease: timedelta) -> frozenset[str]:
+        return await self._write(claims.heartbeat, worker, job_ids, lease)
+
+    async def finish(self, worker: str, job_id: str, artifacts: Sequence[Artifact], device_seconds: float) -> bool:
+        return await self._write(claims.finish, worker, job_id, artifacts, device_seconds)
+
+    async def fail(self, worker: str | None, job_id: str, error: Said) -> bool:
+        return await self._write(claims.fail, worker, job_id, error)
+
+    async def requeue(self, worker: str, job_ids: Sequence[str]) -> int:
+        return await self._write(claims.requeue, worker, job_ids)
+
+    async def requeue_expired(self) -> int:
+        return await self._write(claims.requeue_expired, self._max_attempts)
+
+    async def cancel(self, job_id: str) -> bool:
+        return await self._write(claims.cancel, job_id)
+
+    async def load(self) -> Load:
+        return await self._read(claims.load)
+
+    async def position(self, job_id: str) -> tuple[int, float] | None:
+        return await self._read(claims.position, job_id)
+
+    # -- what is owed to members
+    async def placed(self, job_id: str, receipt: Receipt) -> None:
+        await self._write(notices.placed, job_id, receipt)
+
+    async def notices(self, platforms: Sequence[str], limit: int = 50) -> tuple[Notice, ...]:
+        return await self._read(notices.owed, platforms, limit)
+
+    async def told(self, notice_id: str) -> None:
+        await self._write(notices.told, notice_id)
+
+    async def put_off(self, notice_id: str, delay: timedelta) -> None:
+        await self._write(notices.put_off, notice_id, delay)
+
+    # -- queries
+    async def shown(self, job_id: str) -> Shown:
+        return await self._read(gallery.shown, job_id)
+
+    async def reply_to(self, job_id: str) -> tuple[ReplyTo, Receipt | None]:
+        return await self._read(notices.reply_to, job_id)
+
+    async def history(self, actor_key: str, *, search: str = "", favourites: bool = False, before: str | None = None, limit: int = 24) -> tuple[Shown, ...]:
+        return await self._read(gallery.history, actor_key, search=search, favourites=favourites, before=before, limit=limit)
+
+    async def active(self, actor_key: str) -> tuple[Job, ...]:
+        return await self._read(gallery.active, actor_key)
+
+    async def find_picture(self, digest: str) -> tuple[Job, Artifact] | None:
+        return await self._read(gallery.find_picture, digest)
+
+    async def wallet(self, actor_key: str, *, cap: float, per_hour: float) -> Wallet:
+        return await self._read(wallet.read, actor_key, cap=cap, per_hour=per_hour)
+
+    async def favourite(self, job_id: str, index: int, on: bool) -> None:
+        await self._write(gallery.favourite, job_id, index, on)
+
+    async def delete(self, job_id: str) -> None:
+        await self._write(gallery.delete, (job_id,))
+
+    # -- housekeeping
+    async def retire(self, older_than: timedelta) -> int:
+        """See `Store.retire`. Forgets old deliveries and told notices on the way."""
+        total = 0
+        while hidden := await self._write(housekeeping.retire, older_than):
+            total += hidden
+        await self._write(housekeeping.forget, older_than)
+        return total
+
+    async def referenced(self, digests: Iterable[str]) -> frozenset[str]:
+        return await self._read(housekeeping.referenced, tuple(digests))
+
+    async def now(self) -> datetime:
+        return await self._read(dialect.now)
+
+    async def discrepancies(self) -> tuple[str, ...]:
+        """Ids of jobs whose ledger is not exact (for tests and `wordup doctor`)."""
+        return await self._read(wallet.discrepancies)
+
+    # -- transactions
+    @property
+    def db(self) -> AsyncEngine:
+        """The SQLAlchemy handle. Raises RuntimeError before `start` and after `aclose`."""
+        if self._db is None:
+            raise RuntimeError("the store is not open")
+        return self._db
+
+    async def _read(self, verb: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        async def transaction() -> T:
+            try:
+                async with self.db.connect() as db:
+                    return await verb(db, *args, **kwargs)
+            except dialect.OUTAGES as error:
+                raise dialect.fault(error) from error
+
+        return await _unbroken(transaction())
+
+    async def _write(self, verb: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        async def transaction() -> T:
+            for attempt in range(RETRIES):
+                try:
+                    async with self._turn, dialect.writing(self.db).begin() as db:
+                        return await verb(db, *args, **kwargs)
+                except dialect.OUTAGES as error:
+                    if attempt + 1 == RETRIES or not dialect.worth_retrying(error):
+                        raise dialect.fault(error) from error
+                await asyncio.sleep(dialect.pause_before_retry(attempt))
+            raise AssertionError("unreachable")
+
+        return await _unbroken(transaction())
+
+
+async def _unbroken(transaction: Coroutine[Any, Any, T]) -> T:
+    """Await it to its end even when the caller is cancelled meanwhile (the cancellation then goes on): no connection is left in the middle."""
+    task = asyncio.ensure_future(transaction)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # seen; the cancellation says more
+        raise

@@ -1,0 +1,199 @@
+"""The tables, as SQLAlchemy Core metadata: read by every query module in this package and by `migrations/env.py`.
+
+A change here needs a migration in `migrations/versions`; a contract test compares the two on both databases.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC. SQLite forgets time zones, so they are taken off and put back here, and only here."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Aware → UTC (naive for SQLite). Raises ValueError for a naive one: nobody knows what it means."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"naive datetime {value!r}")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Whatever the database gave → aware, UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+ULID = String(26)
+DIGEST = String(64)
+PLATFORM = String(32)
+KEY = String(255)  #: Actor.key
+
+
+#: One row an accepted request. Rows are never removed; `deleted_at` hides them.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", ULID, primary_key=True),
+    Column("request", JSON, nullable=False),  # engine.api.request_to_dict
+    Column("words", Text, nullable=False),
+    Column("folded", Text, nullable=False),  # case-folded words, for the search (lower() knows only ASCII on SQLite)
+    Column("actor_key", KEY, nullable=False),
+    Column("actor_platform", PLATFORM, nullable=False),
+    Column("actor_id", String(200), nullable=False),
+    Column("actor_name", String(200), nullable=False),
+    Column("place_platform", PLATFORM, nullable=False),
+    Column("place_server", String(200), nullable=False),
+    Column("place_channel", String(200), nullable=False),
+    Column("reply_to", JSON, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("cost", Float(53), nullable=False),
+    Column("parent_job", ULID),
+    Column("parent_verb", String(32)),
+    Column("parent_index", Integer),
+    Column("private", Boolean, nullable=False),
+    Column("error_message", String(100)),
+    Column("error_parameters", JSON(none_as_null=True)),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("deleted_at", UtcDateTime),
+    Column("device_seconds", Float(53), nullable=False, server_default=text("0")),
+    Column("start_tag", Float(53), nullable=False),  # virtual time, credits (start-time fair queueing)
+    Column("worker", String(100)),  # who holds the lease, while running
+    Column("leased_until", UtcDateTime),
+    Index("ix_jobs_next", "status", "start_tag", "id"),
+    Index("ix_jobs_actor", "actor_key", "id"),
+    Index("ix_jobs_parent", "parent_job"),
+)
+
+#: The virtual time of the fair queue: the highest start tag ever claimed. One row, id 1, written by the migration.
+fairness = Table(
+    "fairness",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("tag", Float(53), nullable=False),
+)
+
+#: What a member has, and where their flow of jobs ends in virtual time. This row's lock orders everything that changes one member's balance.
+wallets = Table(
+    "wallets",
+    metadata,
+    Column("actor_key", KEY, primary_key=True),
+    Column("balance", Float(53), nullable=False),  # credits there at `at`
+    Column("at", UtcDateTime, nullable=False),
+    Column("finish_tag", Float(53), nullable=False),  # virtual time, credits
+)
+
+#: Every credit that moved: a job has one "reserve" and, once ended, one "settle" or one "refund" of the same amount.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job_id", ULID, ForeignKey("jobs.id"), nullable=False),
+    Column("actor_key", KEY, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("amount", Float(53), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    UniqueConstraint("job_id", "kind"),
+    Index("ix_ledger_actor", "actor_key"),
+)
+
+#: The inbox: what was handled already.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("platform", PLATFORM, nullable=False),
+    Column("delivery", String(255), nullable=False),
+    Column("job_ids", JSON, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("platform", "delivery"),
+    Index("ix_deliveries_at", "at"),
+)
+
+#: A job's pictures; index -1 is the contact sheet.
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("job_id", ULID, ForeignKey("jobs.id"), nullable=False),
+    Column("idx", Integer, nullable=False),
+    Column("digest", DIGEST, nullable=False),
+    Column("seed", BigInteger, nullable=False),  # up to 2**32 - 1
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("favourite", Boolean, nullable=False, server_default=false()),
+    PrimaryKeyConstraint("job_id", "idx"),
+    Index("ix_artifacts_digest", "digest"),
+)
+
+#: Pictures a job starts from.
+inputs = Table(
+    "inputs",
+    metadata,
+    Column("job_id", ULID, ForeignKey("jobs.id"), nullable=False),
+    Column("digest", DIGEST, nullable=False),
+    PrimaryKeyConstraint("job_id", "digest"),
+    Index("ix_inputs_digest", "digest"),
+)
+
+#: Where a job's card stands. Not in `jobs`: claiming skips a job row that is locked for any reason.
+posts = Table(
+    "posts",
+    metadata,
+    Column("job_id", ULID, ForeignKey("jobs.id"), primary_key=True),
+    Column("platform", PLATFORM, nullable=False),
+    Column("channel", String(200), nullable=False),
+    Column("handle", String(255), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+#: The outbox: the end of a job, owed to a member until `told_at`. A job ends once, so its id is the notice's.
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", ULID, ForeignKey("jobs.id"), primary_key=True),
+    Column("platform", PLATFORM, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("told_at", UtcDateTime),
+    Index("ix_notices_owed", "platform", "told_at", "due_at"),
+)
