@@ -375,6 +375,7 @@ class Card:
 
     title: str
     text: str = ""
+    code: str = ""  #: set in a fixed-width face and easy to copy: words given back, with a caret line under a mistake
     job_id: str = ""
     status: Status | None = None
     percent: int | None = None  #: of a running job
