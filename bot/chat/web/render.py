@@ -1,0 +1,270 @@
+"""Cards, jobs and readings → what the templates and the page's script are given. Pure; `bot.chat.web.pages` calls it.
+
+It only lays out: which words and buttons a member sees was decided in the Card.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bot.domain import Action, Artifact, Button, Card, Form, Job, Reading, Shown, Status, Verb, Wallet
+from engine.api import ImagineRequest
+
+
+class Catalogue(Protocol):
+    """Where every word comes from."""
+
+    def say(self, message: str, /, **parameters: object) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureView:
+    url: str
+    alt: str
+    number: int  #: 1-based, as the buttons count
+    width: int
+    height: int
+    seed: int | None
+    favourite: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ButtonView:
+    label: str
+    hint: str
+    value: str  #: the encoded action
+    style: str
+    pressed: bool
+    number: int  #: of the picture it is about, 0 for the whole job
+    confirm: str  #: the question to ask first, or empty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectView:
+    placeholder: str
+    choices: tuple[ButtonView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardView:
+    id: str
+    title: str
+    text: str
+    words: str
+    status: str
+    waiting: bool
+    percent: int | None
+    preview: str  #: address of the newest preview, or empty
+    width: int  #: of the picture or grid to come
+    height: int
+    columns: int
+    pictures: tuple[PictureView, ...]
+    rows: tuple[tuple[ButtonView, ...], ...]
+    selects: tuple[SelectView, ...]
+    links: tuple[tuple[str, str], ...]
+    details: tuple[tuple[str, str], ...]
+    created: str  #: ISO 8601, or empty
+    spoiler: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileView:
+    """A job in the gallery or the family tree."""
+
+    id: str
+    words: str
+    status: str
+    waiting: bool
+    picture: PictureView | None  #: its first
+    others: tuple[PictureView, ...]
+    count: int
+    favourite: bool
+    relation: str
+    current: bool
+
+
+def is_job_card(card: Card) -> bool:
+    """Whether the card stands for a job (and belongs in the feed), rather than being a word to the member."""
+    return bool(card.job_id) and card.status is not None
+
+
+def picture_url(digest: str) -> str:
+    return f"/picture/{digest}.png"
+
+
+def preview_url(card: Card) -> str:
+    """Where the card's preview is to be had now; changes with the percent, so a page asks again."""
+    return f"/preview/{card.job_id}?at={card.percent or 0}" if any(picture.data for picture in card.pictures) else ""
+
+
+def columns(count: int) -> int:
+    """How many pictures stand beside each other."""
+    return max(1, math.ceil(math.sqrt(count)))
+
+
+def canvas(job: Job | None) -> tuple[int, int, int]:
+    """(columns, width, height) of the picture or contact sheet a job will bring."""
+    if job is None:
+        return 1, 1, 1
+    request = job.request
+    if isinstance(request, ImagineRequest):
+        across = columns(request.count)
+        return across, request.width * across, request.height * math.ceil(request.count / across)
+    return 1, request.width * request.factor, request.height * request.factor
+
+
+def singles(artifacts: Sequence[Artifact]) -> list[Artifact]:
+    """The pictures themselves: without the contact sheet and uploads."""
+    return sorted((artifact for artifact in artifacts if artifact.index >= 0), key=lambda artifact: artifact.index)
+
+
+def _picture(artifact: Artifact, alt: str) -> PictureView:
+    return PictureView(
+        url=picture_url(artifact.digest),
+        alt=alt,
+        number=artifact.index + 1,
+        width=artifact.width,
+        height=artifact.height,
+        seed=artifact.seed,
+        favourite=artifact.favourite,
+    )
+
+
+def pictures(say: Catalogue, card: Card, shown: Shown | None) -> tuple[PictureView, ...]:
+    """A job's pictures one by one when its artifacts are known, else as the card has them."""
+    if shown and (frames := singles(shown.artifacts)):
+        alts = [picture.alt for picture in card.pictures]
+        if len(alts) != len(frames):
+            alts = _alts(say, shown.job, frames)
+        return tuple(_picture(frame, alt) for frame, alt in zip(frames, alts, strict=True))
+    stored = [picture for picture in card.pictures if picture.digest]
+    return tuple(
+        PictureView(url=picture_url(p.digest), alt=p.alt, number=number, width=p.width, height=p.height, seed=None, favourite=False)
+        for number, p in enumerate(stored, 1)
+    )
+
+
+def _alts(say: Catalogue, job: Job, frames: Sequence[Artifact]) -> list[str]:
+    return [say.say("web.picture_alt", words=job.words, number=frame.index + 1, count=len(frames)) for frame in frames]
+
+
+def _button(say: Catalogue, button: Button) -> ButtonView:
+    return ButtonView(
+        label=button.label,
+        hint=button.hint or button.label,
+        value=button.action.encode(),
+        style=button.style,
+        pressed=button.pressed,
+        number=max(0, button.action.index + 1),
+        confirm=say.say("web.confirm_delete") if button.action.verb is Verb.DELETE else "",
+    )
+
+
+def card_view(say: Catalogue, card: Card, shown: Shown | None = None) -> CardView:
+    """A card for `_card.html`; `shown`, when known, brings the single pictures and the shape of what is coming."""
+    across, width, height = canvas(shown.job if shown else None)
+    shots = pictures(say, card, shown)
+    return CardView(
+        id=card.job_id,
+        title=card.title,
+        text=card.text,
+        words=shown.job.words if shown else "",
+        status=card.status.value if card.status else "",
+        waiting=card.status is not None and not card.status.ended,
+        percent=card.percent,
+        preview=preview_url(card),
+        width=width,
+        height=height,
+        columns=columns(len(shots)) if shots else across,
+        pictures=shots,
+        rows=tuple(tuple(_button(say, button) for button in row) for row in card.rows),
+        selects=tuple(
+            SelectView(placeholder=select.placeholder, choices=tuple(_button(say, button) for button in select.choices)) for select in card.selects
+        ),
+        links=tuple((link.label, link.url) for link in card.links if link.url.startswith(("/", "http://", "https://"))),
+        details=card.details,
+        created=shown.job.created_at.isoformat() if shown else "",
+        spoiler=card.spoiler,
+    )
+
+
+_RELATIONS = {Verb.PICK: "web.from_pick", Verb.VARY: "web.from_vary", Verb.REROLL: "web.from_reroll", Verb.UPSCALE: "web.from_upscale"}
+
+
+def relation(say: Catalogue, job: Job) -> str:
+    """How a child came from its parent, in two words ("V2")."""
+    if job.parent is None:
+        return say.say("web.from_words")
+    return say.say(_RELATIONS.get(Verb(job.parent.verb), "web.from_other"), number=job.parent.index + 1)
+
+
+def tile_view(say: Catalogue, shown: Shown, *, current: bool = False) -> TileView:
+    frames = singles(shown.artifacts)
+    shots = [_picture(frame, alt) for frame, alt in zip(frames, _alts(say, shown.job, frames), strict=True)]
+    job = shown.job
+    return TileView(
+        id=job.id,
+        words=job.words,
+        status=job.status.value,
+        waiting=not job.status.ended,
+        picture=shots[0] if shots else None,
+        others=tuple(shots[1:4]),
+        count=len(shots),
+        favourite=any(shot.favourite for shot in shots),
+        relation=relation(say, job),
+        current=current,
+    )
+
+
+def wallet_words(say: Catalogue, wallet: Wallet) -> tuple[str, str]:
+    """(what stands in the corner, what it means)."""
+    return (
+        say.say("web.wallet", balance=f"{wallet.balance:,.0f}"),
+        say.say("web.wallet_hint", balance=f"{wallet.balance:,.0f}", cap=f"{wallet.cap:,.0f}", per_hour=f"{wallet.per_hour:,.0f}"),
+    )
+
+
+def event_of(card: Card) -> dict[str, Any]:
+    """What `GET /events` tells a page about a card; the page fetches `/card/<id>` when it needs more."""
+    ended = card.status is not None and card.status.ended
+    return {
+        "id": card.job_id,
+        "status": card.status.value if card.status else "",
+        "ended": ended,
+        "percent": card.percent,
+        "title": card.title,
+        "text": card.text,
+        "preview": "" if ended else preview_url(card),
+        "cancelled": card.status is Status.CANCELLED,
+    }
+
+
+def reading_of(say: Catalogue, reading: Reading) -> dict[str, Any]:
+    """Live hints as JSON. Offsets count code points, as Python does; the script converts."""
+    return {
+        "spans": [list(span) for span in reading.spans],
+        "mistake": reading.mistake,
+        "mistakeAt": list(reading.mistake_at) if reading.mistake_at else None,
+        "cost": say.say("web.cost", cost=f"{reading.cost:,.1f}") if reading.cost is not None else "",
+        "hints": [{"insert": h.insert, "label": h.label, "start": h.start, "end": h.end, "detail": h.detail} for h in reading.hints],
+    }
+
+
+def form_fields(form: Form) -> list[dict[str, Any]]:
+    return [{"name": f.name, "label": f.label, "value": f.value, "long": f.long, "required": f.required} for f in form.fields]
+
+
+def back_to(path: str, fallback: str) -> str:
+    """A path on this site to return to, or the fallback (never another site)."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and "\n" not in path and "\r" not in path else fallback
+
+
+def pressed_job(action: str) -> str:
+    """The job a pressed button belongs to, or empty when the text was never one of ours."""
+    try:
+        return Action.decode(action).job_id
+    except ValueError:
+        return ""

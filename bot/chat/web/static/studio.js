@@ -1,0 +1,322 @@
+// The studio's script: everything here is a convenience. Without it forms post, links lead on and the job's page refreshes itself.
+
+const $ = (selector, root = document) => root.querySelector(selector);
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const live = $("#live"), feed = $("#feed"), sheet = $("#sheet"), viewer = $("#viewer"), prompt = $("#prompt");
+const newId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+const say = (sentence) => { live.textContent = sentence; };
+const fragment = (html) => { const holder = document.createElement("template"); holder.innerHTML = html; return holder.content.firstElementChild; };
+
+// ---------------------------------------------------------------- asking the server
+
+async function post(address, data) {
+  try {
+    const answer = await fetch(address, { method: "POST", body: data, headers: { Accept: "application/json" } });
+    return await answer.json();
+  } catch {
+    return { kind: "problem", title: document.body.dataset.offline, text: "" };
+  }
+}
+
+function notice(answer) {
+  const box = $("#notice");
+  if (!box) { show(`<div class="note"><h2></h2></div>`); $("#sheet h2").textContent = answer.title; return; }
+  const line = document.createElement("p"), bold = document.createElement("strong");
+  bold.textContent = answer.title;
+  line.append(bold, answer.text ? ` ${answer.text}` : "");
+  box.replaceChildren(line);
+}
+
+function show(html) {
+  $(".inside", sheet).replaceChildren(fragment(html));
+  if (!sheet.open) sheet.showModal();
+}
+
+function place(html, id) {
+  const card = fragment(html), old = document.getElementById(`card-${id}`);
+  if (old) {
+    const focused = old.contains(document.activeElement) && document.activeElement;
+    old.replaceWith(card);
+    if (focused) (focused.value && $(`button[value="${CSS.escape(focused.value)}"]`, card) || card).focus({ preventScroll: true });
+  } else if (feed) {
+    feed.prepend(card);
+    $(".hero").classList.remove("first");
+    card.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+  } else {
+    location.assign(`/job/${id}`);
+  }
+  settle();
+  return card;
+}
+
+async function refresh(id) {
+  const large = document.getElementById(`card-${id}`)?.classList.contains("large") ? "?large=1" : "";
+  let answer;
+  try { answer = await fetch(`/card/${id}${large}`, { cache: "no-store" }); } catch { return; }
+  if (answer.ok) place(await answer.text(), id);
+  else if (answer.status === 404) {
+    document.getElementById(`card-${id}`)?.remove();
+    if ($("[data-sole]")) location.assign("/");
+  }
+}
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target, button = event.submitter;
+  if (!form.matches("[data-live]")) return;
+  event.preventDefault();
+  if (form.dataset.busy || (button?.dataset.confirm && !confirm(button.dataset.confirm))) return;
+  form.dataset.busy = "1";
+  const data = new FormData(form);
+  if (button?.name) data.set(button.name, button.value);
+  const answer = await post(form.getAttribute("action"), data);
+  delete form.dataset.busy;
+  const delivery = $("[name=delivery]", form);
+  if (delivery && answer.title !== document.body.dataset.offline) delivery.value = newId();
+  if (form === prompt) $("#notice").replaceChildren();
+  if (answer.kind === "job") {
+    if (sheet.open) sheet.close();
+    if (viewer.open) viewer.close();
+    place(answer.html, answer.job);
+    wallet(answer.wallet);
+    say(answer.say);
+    if (form === prompt) drawn();
+  } else if (answer.kind === "form") show(answer.html);
+  else if (answer.kind === "note" && !answer.refused) { show(answer.html); if (answer.job) refresh(answer.job); }
+  else notice(answer);
+});
+
+function wallet(words) {
+  const corner = $("#wallet");
+  if (corner && words) [corner.textContent, corner.title] = words;
+}
+
+// ---------------------------------------------------------------- hearing from it
+
+let source, name = document.title;
+
+function listen() {
+  if (source || !("member" in document.body.dataset)) return;
+  source = new EventSource("/events");
+  source.addEventListener("card", (event) => update(JSON.parse(event.data)));
+  source.addEventListener("reread", () => $$("[data-waiting]").forEach((card) => refresh(card.dataset.job)));
+  const again = () => { source?.close(); source = undefined; setTimeout(listen, 3000); };
+  source.addEventListener("goodbye", again);
+  source.addEventListener("error", () => { if (source?.readyState === EventSource.CLOSED) again(); });
+}
+
+// A browser opens few connections to one place: a hidden page with nothing to wait for gives its own back.
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) listen();
+  else if (!$("[data-waiting]")) { source?.close(); source = undefined; }
+});
+
+function update(news) {
+  const card = document.getElementById(`card-${news.id}`);
+  if (news.wallet) wallet(news.wallet);
+  if (!card) { if (feed) refresh(news.id); return; }
+  if (news.ended || card.dataset.status !== news.status) {
+    refresh(news.id).then(() => say(`${news.title}. ${news.text}`));
+    return;
+  }
+  const bar = $("progress", card), text = $(".text", card);
+  if (bar && news.percent != null) bar.value = news.percent;
+  if (text) text.textContent = news.text;
+  if (news.preview) form(card, news);
+  settle();
+}
+
+function form(card, news) {
+  const next = new Image();
+  next.className = "preview";
+  next.alt = "";
+  next.src = news.preview;
+  next.style.filter = `blur(${((100 - (news.percent ?? 0)) / 9).toFixed(1)}px)`;
+  next.decode().then(() => {
+    const stage = $(".forming", card), old = $(".preview", card);
+    if (old) old.replaceWith(next); else stage?.append(next);
+  }).catch(() => undefined);
+}
+
+function settle() {
+  const bars = $$("[data-waiting] progress");
+  document.title = bars.length ? `${Math.round(Math.max(...bars.map((bar) => bar.position < 0 ? 0 : bar.value)))}% · ${name}` : name;
+}
+
+// ---------------------------------------------------------------- the prompt
+
+const words = $("#words"), list = $("#hints"), mirror = $(".mirror"), reading = $("#reading"), file = prompt && $("[name=picture]", prompt);
+let hints = [], active = -1, read = { text: "", spans: [] }, asked = 0, timer;
+
+// The server counts code points, the browser UTF-16 units.
+const points = (units) => Array.from(words.value.slice(0, units)).length;
+const units = (text, count) => Array.from(text).slice(0, count).join("").length;
+
+function paint() {
+  const letters = Array.from(words.value), before = Array.from(read.text);
+  let same = 0;
+  while (same < letters.length && letters[same] === before[same]) same++;
+  const limit = read.text === words.value ? Infinity : same, nodes = [];
+  let at = 0;
+  for (const [start, end, kind] of [...read.spans].sort((a, b) => a[0] - b[0])) {
+    if (start < at || end > limit) continue;
+    const mark = document.createElement("span");
+    mark.className = kind;
+    mark.textContent = letters.slice(start, end).join("");
+    nodes.push(letters.slice(at, start).join(""), mark);
+    at = end;
+  }
+  mirror.replaceChildren(...nodes, `${letters.slice(at).join("")}\u200b`);
+}
+
+function close() {
+  hints = [];
+  active = -1;
+  list.hidden = true;
+  words.setAttribute("aria-expanded", "false");
+  words.removeAttribute("aria-activedescendant");
+}
+
+function open(found) {
+  hints = found;
+  active = -1;
+  if (!hints.length || document.activeElement !== words) { close(); return; }
+  list.replaceChildren(...hints.map((hint, number) => {
+    const item = document.createElement("li"), label = document.createElement("b"), detail = document.createElement("span");
+    Object.assign(item, { id: `hint-${number}`, role: "option", ariaSelected: "false" });
+    label.textContent = hint.label;
+    detail.textContent = hint.detail;
+    item.append(label, detail);
+    item.addEventListener("mousedown", (event) => { event.preventDefault(); take(number); });
+    return item;
+  }));
+  list.hidden = false;
+  words.setAttribute("aria-expanded", "true");
+}
+
+function take(number) {
+  const hint = hints[number], text = words.value, start = units(text, hint.start);
+  words.setRangeText(hint.insert, start, units(text, hint.end), "end");
+  close();
+  words.dispatchEvent(new Event("input"));
+}
+
+function step(by) {
+  active = (active + by + hints.length + (active < 0 && by < 0 ? 1 : 0)) % hints.length;
+  [...list.children].forEach((item, number) => { item.ariaSelected = String(number === active); });
+  list.children[active].scrollIntoView({ block: "nearest" });
+  words.setAttribute("aria-activedescendant", `hint-${active}`);
+}
+
+async function ask() {
+  const number = ++asked, text = words.value, data = new FormData();
+  if (!text.trim()) { read = { text, spans: [] }; reading.textContent = ""; paint(); close(); return; }
+  data.set("token", $("[name=token]", prompt).value);
+  data.set("text", text);
+  data.set("at", points(words.selectionStart));
+  const answer = await post("/read", data);
+  if (number !== asked || answer.kind) return;
+  read = { text, spans: answer.spans };
+  if (answer.mistakeAt && !answer.spans.some((span) => span[2] === "mistake")) read.spans.push([...answer.mistakeAt, "mistake"]);
+  reading.textContent = answer.mistake || answer.cost;
+  reading.classList.toggle("wrong", Boolean(answer.mistake));
+  paint();
+  open(answer.hints);
+}
+
+function drawn() {
+  if (file.value) { file.value = ""; file.dispatchEvent(new Event("change")); }
+  clearTimeout(timer);
+  asked++;
+  close();
+  words.select();
+}
+
+function choose(files) {
+  const picture = [...files].find((one) => one.type.startsWith("image/"));
+  if (!picture) return false;
+  const carrier = new DataTransfer();
+  carrier.items.add(picture);
+  file.files = carrier.files;
+  file.dispatchEvent(new Event("change"));
+  return true;
+}
+
+if (prompt) {
+  $(".write").classList.add("live");
+  for (const [key, value] of Object.entries({ role: "combobox", "aria-autocomplete": "list", "aria-haspopup": "listbox", "aria-controls": "hints", "aria-expanded": "false" })) words.setAttribute(key, value);
+  words.addEventListener("input", () => { paint(); clearTimeout(timer); timer = setTimeout(ask, 120); });
+  words.addEventListener("blur", close);
+  words.addEventListener("keydown", (event) => {
+    if (event.isComposing) return;
+    const listed = hints.length > 0;
+    if (listed && (event.key === "ArrowDown" || event.key === "ArrowUp")) step(event.key === "ArrowDown" ? 1 : -1);
+    else if (listed && event.key === "Escape") close();
+    else if (active >= 0 && (event.key === "Enter" || event.key === "Tab")) take(active);
+    else if (event.key === "Enter" && !event.shiftKey) prompt.requestSubmit();
+    else return;
+    event.preventDefault();
+  });
+  const chosen = $("#chosen");
+  file.addEventListener("change", () => {
+    const picture = file.files[0], large = picture && picture.size > Number(prompt.dataset.limit);
+    URL.revokeObjectURL($("img", chosen).src);
+    $("#notice").replaceChildren();
+    if (large) { file.value = ""; notice({ title: prompt.dataset.toobig }); }
+    chosen.hidden = !picture || large;
+    if (!chosen.hidden) $("img", chosen).src = URL.createObjectURL(picture);
+  });
+  $("button", chosen).addEventListener("click", () => { file.value = ""; file.dispatchEvent(new Event("change")); words.focus(); });
+  document.addEventListener("paste", (event) => { if (choose(event.clipboardData.files)) event.preventDefault(); });
+  document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
+  document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dropping"); });
+  document.addEventListener("drop", (event) => { event.preventDefault(); document.body.classList.remove("dropping"); choose(event.dataTransfer.files); words.focus(); });
+  $$("[data-words]").forEach((chip) => chip.addEventListener("click", (event) => {
+    event.preventDefault();
+    words.value = chip.dataset.words;
+    words.focus();
+    words.dispatchEvent(new Event("input"));
+  }));
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "/" && !event.target.closest("input, textarea, select, dialog")) { event.preventDefault(); words.focus(); }
+  });
+  paint();
+  if (words.value) ask();
+}
+
+// ---------------------------------------------------------------- a picture, large
+
+let shots = [], shot = 0;
+
+function look(number) {
+  shot = (number + shots.length) % shots.length;
+  const picture = shots[shot], image = $("img", picture), number_ = picture.dataset.number, acts = $(".acts", picture.closest(".card"));
+  Object.assign($("img", viewer), { src: picture.href, alt: image.alt });
+  $(".caption", viewer).textContent = [image.alt, image.title].filter(Boolean).join(" · ");
+  $(".save", viewer).href = `${picture.href}?save`;
+  const own = acts?.cloneNode(true);
+  if (own) $$("button", own).forEach((button) => { if (shots.length > 1 && button.dataset.number !== number_) button.remove(); });
+  if (own) { const rows = $$(".row", own); rows.slice(1).forEach((row) => { rows[0].append(...row.children); row.remove(); }); }
+  $(".hand", viewer).replaceChildren(...(own ? [own] : []));
+  $$(".prev, .next", viewer).forEach((button) => { button.hidden = shots.length < 2; });
+  if (!viewer.open) viewer.showModal();
+}
+
+document.addEventListener("click", (event) => {
+  const picture = event.target.closest?.(".pic");
+  if (!picture || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  shots = $$(".pic", picture.closest(".stage"));
+  look(shots.indexOf(picture));
+});
+$(".shut", viewer).addEventListener("click", () => viewer.close());
+$(".prev", viewer).addEventListener("click", () => look(shot - 1));
+$(".next", viewer).addEventListener("click", () => look(shot + 1));
+$("img", viewer).addEventListener("click", () => viewer.close());
+viewer.addEventListener("keydown", (event) => {
+  if (shots.length > 1 && (event.key === "ArrowLeft" || event.key === "ArrowRight")) look(shot + (event.key === "ArrowLeft" ? -1 : 1));
+});
+
+window.addEventListener("pagehide", () => { source?.close(); source = undefined; });
+window.addEventListener("pageshow", listen);
+$$("[name=delivery]").forEach((field) => { field.value = newId(); });
+settle();
