@@ -35,7 +35,7 @@ class ModelCorrupt(EngineError):
 
 
 class UnsupportedOperation(EngineError):
-    """This model cannot do `what` (a flag or operation by its member-facing name, e.g. ``"--no"``)."""
+    """The model cannot do `what` (a flag or operation by its member-facing name, e.g. ``"--no"``)."""
 
     def __init__(self, what: str, model: str) -> None:
         super().__init__(f"{model} cannot do {what}")

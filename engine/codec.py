@@ -1,0 +1,120 @@
+"""Picture files in and out: PNG with its parameters, small WebP previews, and the careful reading of strangers' files.
+
+Blocking; callers run it on a thread pool. Pillow and numpy only, no torch.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
+
+from engine.api import BadInput, ImagineRequest, Request
+
+#: Formats a source picture may come in, as Pillow names them.
+FORMATS = ("PNG", "JPEG", "WEBP")
+#: Pixels a source picture may have, read from its header before anything is decoded.
+MAX_PIXELS = 40_000_000
+
+Pixels = NDArray[np.uint8]
+"""Height × width × 3, RGB."""
+
+
+def decode(data: bytes) -> Image.Image:
+    """Read a picture nobody vouches for: upright, RGB, transparency over white. Raises BadInput."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:  # reads the header only
+            if image.width * image.height > MAX_PIXELS:
+                raise BadInput(f"the picture has {image.width * image.height / 1e6:.0f} megapixels; at most {MAX_PIXELS // 1_000_000} are read")
+            image.load()
+            return _rgb(ImageOps.exif_transpose(image))
+    except BadInput:
+        raise
+    except Exception as error:  # a decoder fed with a stranger's bytes may raise anything; every one of them means the same
+        raise BadInput(f"not a readable PNG, JPEG or WebP picture ({type(error).__name__})") from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits a pixel; `convert` would clip it to the lowest 8
+        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def cover(image: Image.Image, width: int, height: int) -> Image.Image:
+    """The middle of the picture, scaled so that it fills width × height exactly."""
+    return image if image.size == (width, height) else ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+
+
+def to_pixels(image: NDArray[np.floating[Any]]) -> Pixels:
+    """Height × width × 3 in 0..1 to 8 bits, rounded the way diffusers does."""
+    return (image * 255).round().astype(np.uint8)
+
+
+def encode_png(image: Image.Image, parameters: str) -> bytes:
+    """PNG with `parameters` as text, readable by every tool that reads the A1111 form. Level 4: a third of level 6's time, 2 % more bytes."""
+    info, out = PngInfo(), io.BytesIO()
+    info.add_text("parameters", parameters)
+    image.save(out, "PNG", pnginfo=info, compress_level=4)
+    return out.getvalue()
+
+
+def encode_webp(image: Image.Image, quality: int = 70) -> bytes:
+    """Small and quick, for previews."""
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=quality, method=0)
+    return out.getvalue()
+
+
+def preview_grid(pictures: Sequence[Pixels], width: int, height: int, edge: int = 512) -> Image.Image:
+    """The forming pictures side by side, as square an arrangement as their number allows.
+
+    Each stands for width × height pixels, whatever its own size; the longer edge of the grid is at most `edge`.
+    """
+    columns = max(1, int(np.ceil(np.sqrt(len(pictures)))))
+    lines = -(-len(pictures) // columns)
+    scale = min(1.0, edge / max(columns * width, lines * height))
+    w, h = max(1, round(width * scale)), max(1, round(height * scale))
+    grid = Image.new("RGB", (columns * w, lines * h))
+    for k, picture in enumerate(pictures):
+        tile = Image.fromarray(picture).resize((w, h), Image.Resampling.BICUBIC)
+        grid.paste(tile, (k % columns * w, k // columns * h))
+    return grid
+
+
+def parameters_text(request: Request, seed: int, sampler: str = "") -> str:
+    """What a picture was made from, in the widely read form: the words, the unwanted words, then `Key: value` pairs on one line."""
+    if not isinstance(request, ImagineRequest):
+        return f"Seed: {seed}, Size: {request.width * request.factor}x{request.height * request.factor}, Model: {request.model}, Upscale: {request.factor}"
+    lines = [words(request)]
+    if request.unwanted:
+        lines.append("Negative prompt: " + ", ".join(request.unwanted))
+    sampler = (request.scheduler or sampler).removesuffix("Scheduler")
+    pairs = {
+        "Steps": request.steps,
+        "Sampler": sampler or "default",
+        "CFG scale": f"{request.guidance:g}",
+        "Seed": seed,
+        "Size": f"{request.width}x{request.height}",
+        "Model": request.model,
+    }
+    if request.source:
+        pairs["Denoising strength"] = f"{request.strength:g}"
+        pairs["Source"] = request.source[:12]
+    lines.append(", ".join(f"{key}: {value}" for key, value in pairs.items()))
+    return "\n".join(lines)
+
+
+def words(request: ImagineRequest) -> str:
+    """The parts as they would be typed: `cat::2 dog`."""
+    if len(request.parts) == 1:
+        return request.parts[0].text
+    return " ".join(f"{part.text}::{part.weight:g}" for part in request.parts)
