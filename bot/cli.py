@@ -1,0 +1,229 @@
+"""The command line: `wordup run | imagine | doctor | migrate | models | signin`. Parses and prints; `bot.app` builds, `bot.doctor` checks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import SecretStr, ValidationError
+
+from bot import __version__
+from bot.errors import BotError
+from bot.logs import set_up
+from bot.settings import Settings
+
+if TYPE_CHECKING:
+    from bot.app import App
+    from bot.domain import Card
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Word Up! — words in, pictures out.")
+
+
+def _settings(**changes: Any) -> Settings:
+    """Settings from the environment, with command-line changes on top; a wrong one ends the program with one sentence."""
+    try:
+        return Settings(**{key: value for key, value in changes.items() if value is not None})
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            typer.echo(f"WORDUP_{name} cannot be used: {problem['msg']}. See .env.example for what it may be.", err=True)
+        raise typer.Exit(2) from None
+
+
+def _prepare(settings: Settings) -> None:
+    set_up(level=settings.log_level, style=settings.log_format, secrets=[settings.database_url.get_secret_value()])
+
+
+def _say(error: BotError) -> str:
+    from bot.messages import Catalogue
+
+    return Catalogue.load("en").say(error.message, **error.parameters)
+
+
+@app.command()
+def run(
+    host: Annotated[str | None, typer.Option(help="Where the studio page listens (WORDUP_WEB_HOST).")] = None,
+    port: Annotated[int | None, typer.Option(help="Its port (WORDUP_WEB_PORT).")] = None,
+) -> None:
+    """Start the bot and stay until Ctrl-C or SIGTERM."""
+    settings = _settings(web_host=host, web_port=port)
+    _prepare(settings)
+    from bot.app import App
+
+    def started(bot: App) -> None:
+        if bot.web is not None:
+            typer.echo(f"\n  Word Up! {__version__} is ready.  Studio: {settings.public_url or bot.web.url}")
+            if not settings.is_loopback:
+                typer.echo("  It asks members to sign in: `wordup signin` prints a one-time link.")
+        typer.echo(f"  Model: {bot.engine.models()[0].title}.  Health and metrics: {bot.monitor.url or 'off'}")
+        typer.echo("  Discord: off (not in this version).  Slack: off (not in this version).\n", nl=True)
+        sys.stdout.flush()
+
+    async def serve() -> None:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, stop.set)
+        await App(settings).run(stop, started)
+
+    try:
+        asyncio.run(serve())
+    except* BotError as group:
+        for error in _flat(group):
+            typer.echo(_say(error), err=True)
+        raise typer.Exit(1) from None
+    except* OSError as errors:
+        for error in _flat(errors):
+            typer.echo(f"Word Up! cannot start: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _flat(group: BaseExceptionGroup[Any]) -> list[Any]:
+    return [leaf for e in group.exceptions for leaf in (_flat(e) if isinstance(e, BaseExceptionGroup) else [e])]
+
+
+@app.command()
+def imagine(
+    words: Annotated[str, typer.Argument(help='What to draw, with flags: "a fox in the snow, 3d render --seed 7".')],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the PNG goes; of several pictures, this is the contact sheet.")] = Path("wordup.png"),
+    source: Annotated[Path | None, typer.Option("--source", help="A picture to start from.")] = None,
+    show: Annotated[bool, typer.Option(help="Show the picture in the terminal.")] = True,
+) -> None:
+    """Draw one prompt here and now, without the bot's queue or history. One picture unless --n says more."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from bot.app import App, new_id
+    from bot.chat.terminal import TerminalAdapter, inline_picture
+    from bot.domain import Actor, Command, Place, ReplyTo, Status, Upload
+
+    console = Console(stderr=True)
+    actor = Actor(platform="terminal", id="local", name="you")
+
+    async def draw(folder: Path) -> int:
+        settings = _settings(
+            data_dir=folder, database_url=SecretStr(f"sqlite:///{folder / 'imagine.db'}"), web=False, metrics_port=-1, credits_cap=1e9, credits_per_hour=1e9
+        )
+        uploads = (Upload(name=source.name, data=source.read_bytes()),) if source else ()
+        with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(), console=console, transient=True) as bar:
+            task = bar.add_task("loading the model", total=100)
+
+            def progress(card: Card) -> None:
+                bar.update(task, description="drawing", completed=card.percent or 0)
+
+            terminal = TerminalAdapter(progress)
+            bot = App(settings, adapters={"terminal": terminal})
+            async with bot.running():
+                text = words if "--n" in words.replace("=", " ").split() else f"{words} --n 1"
+                reply_to = ReplyTo(platform="terminal")
+                command = Command(actor=actor, place=Place(platform="terminal"), reply_to=reply_to, delivery_id=new_id(), name="imagine", text=text, uploads=uploads)
+                ack = bot.studio.greet(command)
+                card = ack.card or await bot.studio.handle(command)
+                if card.job_id:
+                    card = await terminal.end(card.job_id)
+                if card.status is not Status.DONE:
+                    console.print(card.title, style="bold red", markup=False, highlight=False)
+                    console.print(card.text, markup=False, highlight=False)
+                    return 2
+                shown = await bot.store.shown(card.job_id)
+                pictures = {a.index: await bot.blobs.get(a.digest) for a in shown.artifacts}
+        alone = len(pictures) == 1 or -1 not in pictures
+        if alone:
+            output.write_bytes(pictures[0])
+        else:
+            output.write_bytes(_as_png(pictures.pop(-1)))
+            for index, data in sorted(pictures.items()):
+                output.with_stem(f"{output.stem}-{index + 1}").write_bytes(data)
+        seeds = ", ".join(str(a.seed) for a in shown.artifacts if a.index >= 0)
+        console.print(f"{output}  (seed {seeds}, {shown.job.device_seconds:.1f} s)", markup=False, highlight=False)
+        if show and sys.stdout.isatty():
+            sys.stdout.write(inline_picture(pictures[0] if alone else output.read_bytes(), dict(os.environ)))
+        return 0
+
+    set_up(level="warning", style="console")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        with tempfile.TemporaryDirectory(prefix="wordup-") as folder:
+            code = asyncio.run(draw(Path(folder)))
+    except OSError as error:
+        console.print(f"The picture could not be read or written: {error}", markup=False)
+        code = 1
+    raise typer.Exit(code)
+
+
+def _as_png(data: bytes) -> bytes:
+    import io
+
+    from PIL import Image
+
+    if data.startswith(b"\x89PNG"):
+        return data
+    out = io.BytesIO()
+    Image.open(io.BytesIO(data)).save(out, "PNG")
+    return out.getvalue()
+
+
+@app.command()
+def doctor() -> None:
+    """Look at everything the bot needs and say what to fix."""
+    from bot.doctor import examine
+
+    settings = _settings()
+    set_up(level="error", style="console")
+    marks = {"ok": typer.style("ok  ", fg="green"), "note": typer.style("note", fg="yellow"), "fail": typer.style("FAIL", fg="red")}
+    findings = asyncio.run(examine(settings))
+    for finding in findings:
+        typer.echo(f"{marks[finding.level]}  {finding.what}: {finding.text}")
+        if finding.fix:
+            typer.echo(f"      → {finding.fix}")
+    raise typer.Exit(1 if any(f.level == "fail" for f in findings) else 0)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this version's tables (the bot also does it at start)."""
+    from bot.store.migrate import migrate as bring_up
+
+    settings = _settings()
+    _prepare(settings)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        applied = asyncio.run(bring_up(settings.url))
+    except BotError as error:
+        typer.echo(_say(error), err=True)
+        raise typer.Exit(1) from None
+    typer.echo("\n".join(f"applied {name}" for name in applied) or "The database is up to date.")
+
+
+@app.command()
+def models() -> None:
+    """List the models on the shelf."""
+    from bot.app import open_shelf
+
+    for card in open_shelf(_settings()).models():
+        typer.echo(f"{card.model:20} {card.title} · {card.width}×{card.height} · {card.steps} steps · {card.licence} · {', '.join(sorted(card.operations))}")
+
+
+@app.command()
+def signin(name: Annotated[str, typer.Argument(help="Whom the link signs in.")] = "operator") -> None:
+    """Print a one-time link that signs somebody in to the studio (needed when it does not listen on loopback)."""
+    from datetime import UTC, datetime
+
+    from bot.app import load_secret
+    from bot.chat.web.signin import mint
+
+    settings = _settings()
+    token = mint(load_secret(settings.data_dir), name, name, datetime.now(UTC))
+    base = settings.public_url or f"http://{settings.web_host if settings.is_loopback else 'localhost'}:{settings.web_port}"
+    typer.echo(f"{base}/sign-in?token={token}")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)

@@ -1,0 +1,113 @@
+"""What the operator's dashboards see: /healthz and /metrics on a port of their own, the event loop's lag, the engine's pace. Run by `bot.app`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from time import perf_counter
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from bot.domain import Job
+from bot.ports import Store
+from engine.api import Engine
+
+log = structlog.get_logger(__name__)
+LAG_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+WAIT_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 20, 60, 180, 600, 3600)
+
+
+class Monitor:
+    """Owns the metrics' registry and its small web server."""
+
+    def __init__(self, store: Store, engine: Engine, *, host: str, port: int, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._store, self._engine, self._host, self._port, self._clock = store, engine, host, port, clock
+        self.registry = CollectorRegistry()
+        reg = self.registry
+        self._jobs = Gauge("wordup_jobs", "Jobs waiting and running", ["status"], registry=reg)
+        self._rows = Gauge("wordup_batch_rows", "Pictures in the engine's last step", registry=reg)
+        self._step = Gauge("wordup_step_seconds", "Seconds of the engine's last steps, averaged", registry=reg)
+        self._steps = Gauge("wordup_steps_total", "Steps the engine has made", registry=reg)
+        self._free = Gauge("wordup_free_rows", "Pictures that could join the batch now", registry=reg)
+        self._wait = Histogram("wordup_wait_seconds", "From accepted to drawing", registry=reg, buckets=WAIT_BUCKETS)
+        self._draw = Histogram("wordup_draw_seconds", "From drawing to the end", registry=reg, buckets=WAIT_BUCKETS)
+        self._ended = Counter("wordup_jobs_ended", "Jobs by how they ended", ["outcome"], registry=reg)
+        self.lag = Histogram("wordup_event_loop_lag_seconds", "How late the event loop wakes", registry=reg, buckets=LAG_BUCKETS)
+        self.url = ""
+        self._ready = False
+
+    def measured(self, draw: Callable[[Job], Awaitable[None]]) -> Callable[[Job], Awaitable[None]]:
+        """`draw`, with its waiting time, duration and outcome counted."""
+
+        async def wrapped(job: Job) -> None:
+            begun = perf_counter()
+            self._wait.observe(max(0.0, (self._clock() - job.created_at).total_seconds()))
+            try:
+                await draw(job)
+            except asyncio.CancelledError:
+                self._ended.labels("stopped").inc()
+                raise
+            except Exception:
+                self._ended.labels("crashed").inc()
+                raise
+            self._draw.observe(perf_counter() - begun)
+            self._ended.labels((await self._store.shown(job.id)).job.status).inc()
+
+        return wrapped
+
+    def ready(self) -> None:
+        """From now on /healthz says ok."""
+        self._ready = True
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        app = web.Application()
+        app.add_routes([web.get("/healthz", self._health), web.get("/metrics", self._metrics)])
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        try:
+            if self._port >= 0:
+                await self._serve(runner)
+            await self._measure_lag()
+        finally:
+            await runner.cleanup()
+
+    async def _serve(self, runner: web.AppRunner) -> None:
+        site = web.TCPSite(runner, self._host, self._port)
+        try:
+            await site.start()
+        except OSError as error:
+            log.warning("metrics.off", reason=str(error), setting="WORDUP_METRICS_PORT")
+            return
+        host, port = runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
+
+    async def _measure_lag(self, every: float = 0.05) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(every)
+            self.lag.observe(max(0.0, loop.time() - before - every))
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        try:
+            if not self._ready:
+                raise RuntimeError("starting")
+            async with asyncio.timeout(2):
+                await self._store.now()
+        except Exception as error:  # a health check answers, whatever is wrong
+            return web.json_response({"status": "unhealthy", "reason": type(error).__name__ if self._ready else "starting"}, status=503)
+        return web.json_response({"status": "ok"})
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        load, stats = await self._store.load(), self._engine.stats()
+        self._jobs.labels("queued").set(load.queued)
+        self._jobs.labels("running").set(load.running)
+        self._free.set(self._engine.free_rows())
+        self._rows.set(stats.rows)
+        self._step.set(stats.step_seconds)
+        self._steps.set(stats.steps)
+        return web.Response(body=generate_latest(self.registry), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -1,0 +1,75 @@
+"""Every setting, with a default that works. The only reader of the environment; `.env.example` is checked against it by a test.
+
+`bot.cli` makes one `Settings` and hands it to `bot.app`; nothing else sees it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The environment (`WORDUP_…`) and a `.env` file, frozen."""
+
+    model_config = SettingsConfigDict(env_prefix="WORDUP_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    data_dir: Path = Field(Path("data"), description="Where the database, the pictures and the keys lie.")
+    database_url: SecretStr = Field(SecretStr(""), description="sqlite:///path or postgresql://user:password@host/name. Empty: SQLite in the data directory.")
+    web_host: str = Field("127.0.0.1", description="Where the studio page listens. Anything but loopback asks for sign-in (`wordup signin`).")
+    web_port: int = Field(8080, ge=0, le=65535, description="The studio page's port; 0 lets the system choose.")
+    web: bool = Field(True, description="Whether the studio page is on.")
+    public_url: str = Field("", description="How members reach the studio (https://…). Links are shown only when this is set.")
+    metrics_host: str = Field("127.0.0.1", description="Where /healthz and /metrics listen.")
+    metrics_port: int = Field(9108, ge=-1, le=65535, description="Port of /healthz and /metrics; 0 lets the system choose, -1 turns them off.")
+
+    model: str = Field("", description="The default model's name on the shelf. Empty: the first (the pocket model that ships with the project).")
+    models: str = Field("", description="More model directories (diffusers layout with a card.toml), separated by colons.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="What draws.")
+    max_rows: int = Field(0, ge=0, description="Pictures stepping at once; 0 chooses by the device.")
+    threads: int = Field(0, ge=0, description="CPU threads for drawing; 0 takes all cores.")
+    reproducible: bool = Field(True, description="The same seed gives the same bits whoever else draws (pads every step to one batch size).")
+
+    credits_cap: float = Field(60.0, gt=0, description="What a member's wallet holds at most. One credit is about one grid of four at default settings.")
+    credits_per_hour: float = Field(30.0, ge=0, description="How fast a member's wallet refills.")
+    queued_per_member: int = Field(10, ge=1, description="How many of a member's jobs may wait at once.")
+    queued_total: int = Field(500, ge=1, description="How many jobs may wait in all.")
+    retention_days: int = Field(180, ge=0, description="Ended jobs nobody marked as a favourite are deleted after this many days; 0 keeps them for ever.")
+    max_upload_mb: int = Field(20, ge=1, description="The largest picture a member may send.")
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, JSON otherwise.")
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url(cls, value: str) -> str:
+        if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
+            raise ValueError("must begin with https:// or http:// and name a host")
+        return value.rstrip("/")
+
+    @property
+    def url(self) -> str:
+        """The database's URL, with its default filled in. Holds a password: never log it."""
+        return self.database_url.get_secret_value() or f"sqlite:///{self.data_dir / 'wordup.db'}"
+
+    @property
+    def model_folders(self) -> tuple[Path, ...]:
+        return tuple(Path(p) for p in self.models.split(":") if p)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the studio can be reached from this machine alone."""
+        try:
+            return ip_address(self.web_host.strip("[]")).is_loopback
+        except ValueError:
+            return self.web_host == "localhost"
+
+    @property
+    def retention(self) -> timedelta | None:
+        return timedelta(days=self.retention_days) if self.retention_days else None
