@@ -52,6 +52,11 @@ def note(catalogue: Catalogue, title: str, text: str = "", **parameters: object)
     return Card(title=catalogue.say(title), text=catalogue.say(text, **parameters) if text else "", visibility=Visibility.PRIVATE)
 
 
+def deleted_card(job_id: str, catalogue: Catalogue) -> Card:
+    """No status: it stands for no job any more; the id tells a chat whose message may go."""
+    return Card(title=catalogue.say("card.deleted"), text=catalogue.say("card.deleted_text"), job_id=job_id, visibility=Visibility.PRIVATE)
+
+
 def info_card(wallet: Wallet, active: Sequence[Job], load: Load, models: Sequence[Capabilities], catalogue: Catalogue) -> Card:
     waiting = sum(job.status is Status.QUEUED for job in active)
 

@@ -1,0 +1,161 @@
+"""The reading half of the studio: cards as they stand, history, family, pictures, and who may see what. `bot.studio.WordUpStudio` builds on it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from typing import Protocol
+
+from bot.board import Board
+from bot.cards import job_card
+from bot.domain import Actor, Card, Family, Job, Limits, Load, Page, Shown, Status, Wallet
+from bot.errors import NotFound
+from bot.messages import Catalogue
+from bot.ports import Blobs, Store
+from bot.presses import may_see
+from engine.api import Capabilities, Engine
+
+MAX_ANCESTORS = 50
+REMEMBERED = 4096  #: jobs whose words are at hand without looking them up
+
+
+class Desk(Protocol):
+    """What the studio asks of `bot.queue`."""
+
+    def wake(self) -> None:
+        """Something was submitted."""
+
+    async def cancel(self, job_id: str) -> bool:
+        """Stop it, wherever it is; False when it had ended."""
+
+    async def eta(self, job_id: str) -> tuple[int, float] | None:
+        """(how many start before it, seconds until its pictures); None unless it waits."""
+
+
+class Queries:
+    def __init__(
+        self,
+        store: Store,
+        blobs: Blobs,
+        engine: Engine,
+        queue: Desk,
+        board: Board,
+        catalogue: Catalogue,
+        limits: Limits,
+        *,
+        clock: Callable[[], datetime],
+        public_url: str | None = None,
+    ) -> None:
+        self._store, self._blobs, self._engine, self._queue, self._board = store, blobs, engine, queue, board
+        self._catalogue, self._limits, self._clock, self._url = catalogue, limits, clock, public_url or ""
+        self._words: OrderedDict[str, str] = OrderedDict()
+
+    # -- one job
+
+    async def card(self, actor: Actor, job_id: str) -> Card:
+        """The card of a job as it stands. Raises NotFound."""
+        return self._card(await self._seen(actor, job_id))
+
+    async def _seen(self, actor: Actor, job_id: str) -> Shown:
+        """The job with its progress, if this actor may see it. Raises NotFound."""
+        shown = await self._store.shown(job_id)
+        if not may_see(actor, shown.job):
+            raise NotFound("error.not_found")
+        return await self._live(shown)
+
+    async def _live(self, shown: Shown) -> Shown:
+        """With what only this process knows: position and estimate, or step and preview."""
+        self._remember(shown.job)
+        match shown.job.status:
+            case Status.QUEUED:
+                position, eta = await self._queue.eta(shown.job.id) or (None, None)
+                return shown.evolve(position=position, eta=eta)
+            case Status.RUNNING:
+                return self._stepped(shown)
+        return shown
+
+    def _stepped(self, shown: Shown) -> Shown:
+        live = self._board.live(shown.job.id)
+        return shown.evolve(step=live[0], of=live[1], preview=live[2]) if live else shown
+
+    def _card(self, shown: Shown) -> Card:
+        return job_card(shown, self._catalogue, now=self._clock(), url=self._url)
+
+    def _remember(self, job: Job) -> None:
+        """Keep its words at hand: a form must be shown before anything can be looked up."""
+        self._words[job.id] = job.words
+        self._words.move_to_end(job.id)
+        if len(self._words) > REMEMBERED:
+            self._words.popitem(last=False)
+
+    # -- many
+
+    async def history(self, actor: Actor, *, search: str = "", favourites: bool = False, before: str | None = None, limit: int = 24) -> Page:
+        """The actor's own jobs, newest first."""
+        limit = min(max(limit, 1), 200)
+        found = await self._store.history(actor.key, search=search, favourites=favourites, before=before, limit=limit + 1)
+        items = tuple([await self._live(shown) for shown in found[:limit]])
+        return Page(items=items, before=items[-1].job.id if len(found) > limit else None)
+
+    async def family(self, actor: Actor, job_id: str) -> Family:
+        """A job with its ancestors and children, as far as they are there and the actor may see them. Raises NotFound."""
+        shown = await self._seen(actor, job_id)
+        ancestors: list[Shown] = []
+        parent = shown.job.parent
+        while parent is not None and len(ancestors) < MAX_ANCESTORS:
+            try:
+                ancestors.append(await self._seen(actor, parent.job_id))
+            except NotFound:
+                break
+            parent = ancestors[-1].job.parent
+        children: list[Shown] = []
+        for child in shown.children:
+            try:
+                children.append(await self._seen(actor, child.id))
+            except NotFound:
+                continue
+        return Family(shown=shown, ancestors=tuple(ancestors), children=tuple(children))
+
+    async def picture(self, actor: Actor, digest: str) -> bytes:
+        """A stored picture this actor may see. Raises NotFound."""
+        found = await self._store.find_picture(digest)
+        if found is None or not may_see(actor, found[0]):
+            raise NotFound("error.not_found")
+        try:
+            return await self._blobs.get(digest)
+        except KeyError:
+            raise NotFound("error.not_found") from None
+
+    async def wallet(self, actor: Actor) -> Wallet:
+        return await self._store.wallet(actor.key, cap=self._limits.cap, per_hour=self._limits.per_hour)
+
+    async def load(self) -> Load:
+        return await self._store.load()
+
+    def models(self) -> tuple[Capabilities, ...]:
+        return self._engine.models()
+
+    async def watch(self, actor: Actor) -> AsyncIterator[Card]:
+        """Cards of the actor's jobs as they change; the newest state only when the reader is slow, but an end always.
+
+        While a job runs and nothing but its progress moves, the store is not asked again.
+        """
+        running: dict[str, Shown] = {}
+        reader = self._board.subscribe(actor.key)
+        try:
+            async for job_id in reader:
+                shown = running.get(job_id)
+                if shown is not None and self._board.live(job_id) is not None:
+                    yield self._card(self._stepped(shown))
+                    continue
+                running.pop(job_id, None)
+                try:
+                    shown = await self._seen(actor, job_id)
+                except NotFound:
+                    continue
+                if shown.job.status is Status.RUNNING:
+                    running[job_id] = shown
+                yield self._card(shown)
+        finally:
+            await reader.aclose()
