@@ -111,7 +111,7 @@ def fault(error: Exception) -> Fault:
     text = str(error.orig if isinstance(error, DBAPIError) else error)
     sqlstate = getattr(getattr(error, "orig", None), "sqlstate", None)
     if sqlstate == "53100" or any(phrase in text for phrase in ("database or disk is full", "No space left on device", "disk I/O error")):
-        return Fault("fault.disk_full", detail=text)
+        return Fault("error.disk_full", detail=text)
     return Fault("fault.database", detail=text)
 
 

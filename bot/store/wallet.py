@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -39,8 +39,10 @@ async def reserve(db: AsyncConnection, wallet: Wallet, actor_key: str, charged: 
     charged = tuple(charged)
     cost = sum(job.cost for job in charged)
     wait = wallet.wait(cost)
-    if wait is None or wait.total_seconds() > 0:
-        raise OutOfCredits("error.out_of_credits", cost=cost, balance=wallet.balance, wait=None if wait is None else wait.total_seconds())
+    if wait is None:
+        raise OutOfCredits("error.too_dear", cost=cost, balance=wallet.balance, wait=None, cap=wallet.cap)
+    if wait > timedelta(0):
+        raise OutOfCredits("error.out_of_credits", cost=cost, balance=wallet.balance, wait=wait.total_seconds(), cap=wallet.cap)
     balance = wallet.balance - cost
     await db.execute(update(wallets).where(wallets.c.actor_key == actor_key).values(balance=balance, at=wallet.at, finish_tag=finish_tag))
     await db.execute(ledger.insert(), [_entry(job.id, actor_key, RESERVE, job.cost, wallet.at) for job in charged])
