@@ -18,7 +18,7 @@ RUN useradd --uid 10001 --user-group --no-create-home wordup && install -d -o wo
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp HF_HUB_OFFLINE=1 \
     WORDUP_DATA_DIR=/data WORDUP_WEB_HOST=0.0.0.0 WORDUP_METRICS_HOST=0.0.0.0 WORDUP_LOG_FORMAT=json
-USER wordup
+USER 10001:10001
 WORKDIR /data
 VOLUME ["/data"]
 EXPOSE 8080 9108

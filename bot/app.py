@@ -31,7 +31,7 @@ from bot.store.blobs import DiskBlobs
 from bot.store.sql import SqlStore
 from bot.studio import WordUpStudio
 from bot.workshop import Workshop
-from engine.api import Engine
+from engine.api import Engine, ModelMissing
 from engine.local import LocalEngine
 from engine.shelf import Shelf
 
@@ -44,7 +44,6 @@ POLL = timedelta(seconds=1)
 HOUSEKEEPING = timedelta(hours=1)
 #: A file younger than this may belong to a job that is being written.
 BLOB_GRACE = timedelta(hours=1)
-BUILT_IN_MODEL = Path(__file__).parent.parent / "engine" / "pocket"
 
 
 def new_id() -> str:
@@ -69,8 +68,13 @@ def load_secret(folder: Path) -> bytes:
 
 
 def open_shelf(settings: Settings) -> Shelf:
-    """The models this operator offers; the one named by WORDUP_MODEL first."""
-    return Shelf.open((BUILT_IN_MODEL, *settings.model_folders), default=settings.model or None)
+    """The models this operator offers; the one named by WORDUP_MODEL first. Raises ModelMissing when there is none to draw with."""
+    shelf = Shelf.open(settings.model_folders, default=settings.model or None)
+    for where, problem in shelf.problems.items():
+        log.warning("model.left_out", model=where, reason=str(problem))
+    if not shelf.entries:
+        raise ModelMissing("no model can be read; `wordup doctor` says why")
+    return shelf
 
 
 def make_engine(settings: Settings) -> Engine:
@@ -93,7 +97,7 @@ class App:
         self.board = Board()
         self.monitor = Monitor(self.store, self.engine, host=settings.metrics_host, port=settings.metrics_port, clock=clock)
         workshop = Workshop(self.store, self.blobs, self.engine, self.board, worker=worker)
-        self.queue = Queue(self.store, self.engine, self.monitor.measured(workshop.draw), worker=worker, lease=LEASE, poll=POLL)
+        self.queue = Queue(self.store, self.engine, self.monitor.measured(workshop.draw), worker=worker, lease=LEASE, poll=POLL, changed=lambda job: self.board.changed(job.id, job.actor.key))
         self.studio = WordUpStudio(
             self.store,
             self.blobs,

@@ -17,6 +17,7 @@ from bot import __version__
 from bot.errors import BotError
 from bot.logs import set_up
 from bot.settings import Settings
+from engine.api import EngineError
 
 if TYPE_CHECKING:
     from bot.app import App
@@ -77,8 +78,8 @@ def run(
         for error in _flat(group):
             typer.echo(_say(error), err=True)
         raise typer.Exit(1) from None
-    except* OSError as errors:
-        for error in _flat(errors):
+    except* (OSError, EngineError) as group:
+        for error in _flat(group):
             typer.echo(f"Word Up! cannot start: {error}", err=True)
         raise typer.Exit(1) from None
 

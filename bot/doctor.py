@@ -15,6 +15,7 @@ from typing import Literal
 
 from bot.settings import Settings
 from engine.api import EngineError
+from engine.shelf import Shelf
 
 LOW_DISK = 2 * 2**30
 
@@ -90,17 +91,13 @@ async def database_finding(settings: Settings) -> Finding:
 
 
 def weights_findings(settings: Settings) -> list[Finding]:
-    from bot.app import open_shelf
-
-    try:
-        shelf = open_shelf(settings)
-        cards = shelf.models()
-    except EngineError as error:
-        return [Finding(level="fail", what="models", text=str(error), fix="Check WORDUP_MODEL and WORDUP_MODELS.")]
-    out = []
-    for card in cards:
+    shelf = Shelf.open(settings.model_folders, default=settings.model or None)
+    out = [Finding(level="fail", what="models", text=str(problem), fix="Check WORDUP_MODEL and WORDUP_MODELS.") for problem in shelf.problems.values()]
+    if not shelf.entries:
+        out.append(Finding(level="fail", what="models", text="none to draw with", fix="Restore the one that ships: `git checkout engine/pocket`."))
+    for card in shelf.models():
         try:
-            shelf.verify(card.model)
+            shelf.entry(card.model).verify()
         except EngineError as error:
             out.append(Finding(level="fail", what=f"model {card.model}", text=str(error), fix="Restore its files (`git checkout engine/pocket` for the one that ships)."))
         else:
