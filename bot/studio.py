@@ -45,7 +45,7 @@ from bot.messages import Catalogue
 from bot.ports import Blobs, Store
 from bot.prompts import Located, Source, Words, choose_model, complete, locate, read, resolve
 from bot.queries import Desk, Queries
-from bot.uploads import Normalise, Uploads
+from bot.uploads import Uploads
 from engine.api import Capabilities, Engine, ImagineRequest, ModelMissing, Request, UpscaleRequest
 
 log = structlog.get_logger(__name__)
@@ -65,16 +65,15 @@ class WordUpStudio(Queries):
         catalogue: Catalogue,
         limits: Limits,
         *,
-        normalise: Normalise,
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
         new_seed: Callable[[], int],
         model: str = "",
         public_url: str | None = None,
     ) -> None:
-        """`model` is the default one's name (empty: the shelf's first); `normalise` reads uploads (see `bot.uploads`)."""
+        """`model` is the default one's name (empty: the shelf's first)."""
         super().__init__(store, blobs, engine, queue, board, catalogue, limits, clock=clock, public_url=public_url)
-        self._uploads = Uploads(blobs, normalise)
+        self._uploads = Uploads(blobs)
         self._new_id, self._new_seed, self._model = new_id, new_seed, model
 
     async def aclose(self) -> None:
@@ -153,7 +152,7 @@ class WordUpStudio(Queries):
         except UserError as error:
             return notes.error_card(await self._explained(error, event), self._catalogue, _words_of(event))
         except Exception as error:
-            full = isinstance(error, OSError) and error.errno in _FULL
+            full = (isinstance(error, OSError) and error.errno in _FULL) or (isinstance(error, Fault) and error.message == "error.disk_full")
             log.exception("studio.handle_failed", delivery=event.delivery_id, actor=event.actor.key)
             return notes.error_card(Fault("error.disk_full" if full else "error.fault"), self._catalogue, _words_of(event))
 

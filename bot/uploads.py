@@ -6,38 +6,54 @@ What is kept is a fresh PNG of the pixels alone: no metadata, no trailing bytes,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import io
 from concurrent.futures import ThreadPoolExecutor
+
+from PIL import Image
 
 from bot.domain import Upload
 from bot.errors import BadPicture
 from bot.ports import Blobs
 from bot.prompts import Source
+from engine import codec
 from engine.api import BadInput
 
-MAX_BYTES = 25_000_000
-MAX_MEGAPIXELS = 40
+MAX_BYTES = 32_000_000  #: beyond what any chat lets a member send; the web page has its own, smaller bound
+MAX_MEGAPIXELS = codec.MAX_PIXELS // 1_000_000
 MAX_EDGE = 2048  #: pixels; larger ones are scaled down
 
-Normalise = Callable[[bytes, int], tuple[bytes, int, int]]
-"""`(file, longest edge)` → (PNG, width, height). Blocking. Raises BadInput, its first argument saying what is wrong."""
+
+def normalise(data: bytes, edge: int = MAX_EDGE) -> tuple[bytes, int, int]:
+    """A stranger's file → (PNG, width, height), upright and at most `edge` pixels long. Blocking. Raises BadPicture."""
+    try:
+        with Image.open(io.BytesIO(data), formats=codec.FORMATS) as image:  # the header only: a bomb is refused before it is decoded
+            too_large = image.width * image.height > codec.MAX_PIXELS
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        too_large = True
+    except Exception as error:  # Pillow raises anything on a stranger's bytes
+        raise BadPicture("error.picture_unreadable") from error
+    if too_large:
+        raise BadPicture("error.picture_too_large", pixels=MAX_MEGAPIXELS)
+    try:
+        picture = codec.decode(data)
+    except BadInput as error:
+        raise BadPicture("error.picture_unreadable") from error
+    picture.thumbnail((edge, edge), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    Image.frombytes("RGB", picture.size, picture.tobytes()).save(out, "PNG", compress_level=4)
+    return out.getvalue(), picture.width, picture.height
 
 
 class Uploads:
-    def __init__(self, blobs: Blobs, normalise: Normalise) -> None:
-        self._blobs, self._normalise = blobs, normalise
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="uploads")
 
     async def keep(self, upload: Upload) -> Source:
         """Check and store it. Raises BadPicture, OSError."""
         if len(upload.data) > MAX_BYTES:
             raise BadPicture("error.picture_too_heavy", limit=MAX_BYTES // 1_000_000)
-        try:
-            png, width, height = await asyncio.get_running_loop().run_in_executor(self._pool, self._normalise, upload.data, MAX_EDGE)
-        except BadInput as error:
-            if error.args and "large" in str(error.args[0]):
-                raise BadPicture("error.picture_too_large", pixels=MAX_MEGAPIXELS) from error
-            raise BadPicture("error.picture_unreadable") from error
+        png, width, height = await asyncio.get_running_loop().run_in_executor(self._pool, normalise, upload.data)
         return Source(digest=await self._blobs.put(png), width=width, height=height)
 
     def close(self) -> None:
