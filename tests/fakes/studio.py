@@ -78,8 +78,8 @@ def paint(seed: int, width: int = 128, height: int = 128, *, blur: float = 0.0) 
     draw = ImageDraw.Draw(picture)
     for y in range(height):
         draw.line([(0, y), (width, y)], tuple(min(255, int(c * (0.5 + y / height))) for c in sky))
-    x, y, r = width * (0.2 + digits[9] / 420), height * (0.15 + digits[10] / 800), width * (0.08 + digits[11] / 1600)
-    draw.ellipse([x - r, y - r, x + r, y + r], fill=sun)
+    left, top, r = width * (0.2 + digits[9] / 420), height * (0.15 + digits[10] / 800), width * (0.08 + digits[11] / 1600)
+    draw.ellipse([left - r, top - r, left + r, top + r], fill=sun)
     for layer in range(3):
         base, high = height * (0.5 + 0.15 * layer), height * 0.12
         points = [(i, base + high * math.sin(i / width * (4 + digits[12 + layer] / 30) + digits[15 + layer])) for i in range(0, width + 4, 4)]
@@ -211,7 +211,8 @@ class FakeStudio:
         return Page(items=tuple(found[:limit]), before=found[limit - 1].job.id if len(found) > limit else None)
 
     async def family(self, actor: Actor, job_id: str) -> Family:
-        shown, above = self._mine(actor, job_id), []
+        shown = self._mine(actor, job_id)
+        above: list[Shown] = []
         while (origin := (above[-1] if above else shown).job.parent) and origin.job_id in self.jobs:
             above.append(self.jobs[origin.job_id])
         return Family(shown=shown, ancestors=tuple(above), children=tuple(self.jobs[c.id] for c in shown.children if c.id in self.jobs))

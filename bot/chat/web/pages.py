@@ -16,7 +16,7 @@ from aiohttp import web
 from bot.chat.web import forms, render, signin
 from bot.chat.web.frame import ACTOR, Frame
 from bot.chat.web.render import back_to, is_job_card, pressed_job
-from bot.domain import Actor, Card, Command, Event, Form, Place, Press, ReplyTo, Shown, Submit
+from bot.domain import Actor, Card, Command, Form, Place, Press, ReplyTo, Shown, Submit
 from bot.errors import NotFound
 from bot.ports import Studio
 
@@ -183,8 +183,7 @@ class Pages:
             raise web.HTTPServiceUnavailable
         return form
 
-    async def _answer(self, request: web.Request, event: Event, *, words: str = "", pressed: str = "", back: str = "/") -> web.Response:
-        assert isinstance(event, Command | Press | Submit)
+    async def _answer(self, request: web.Request, event: Command | Press | Submit, *, words: str = "", pressed: str = "", back: str = "/") -> web.Response:
         ack = self.studio.greet(event)
         if ack.form is not None:
             return await self._show_form(request, ack.form)
@@ -211,7 +210,7 @@ class Pages:
         return self._page(request, "note.html", note=render.card_view(self.frame.catalogue, card), job=pressed)
 
     async def _show_form(self, request: web.Request, form: Form) -> web.Response:
-        context = {"form": form, "fields": render.form_fields(form)}
+        context: dict[str, Any] = {"form": form, "fields": render.form_fields(form)}
         if _wants_json(request):
             return web.json_response({"kind": "form", "html": self._fragment(request, "_form.html", **context)})
         return self._page(request, "form.html", **context)

@@ -40,6 +40,7 @@ class ButtonView:
     pressed: bool
     number: int  #: of the picture it is about, 0 for the whole job
     confirm: str  #: the question to ask first, or empty
+    href: str  #: where it leads when it only shows another job, or empty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class CardView:
     id: str
     title: str
     text: str
-    words: str
+    code: str  #: words to copy
     status: str
     waiting: bool
     percent: int | None
@@ -138,7 +139,7 @@ def pictures(say: Catalogue, card: Card, shown: Shown | None) -> tuple[PictureVi
     if shown and (frames := singles(shown.artifacts)):
         alts = [picture.alt for picture in card.pictures]
         if len(alts) != len(frames):
-            alts = _alts(say, shown.job, frames)
+            alts = _alts(say, card.title, shown.job, frames)
         return tuple(_picture(frame, alt) for frame, alt in zip(frames, alts, strict=True))
     stored = [picture for picture in card.pictures if picture.digest]
     return tuple(
@@ -147,8 +148,9 @@ def pictures(say: Catalogue, card: Card, shown: Shown | None) -> tuple[PictureVi
     )
 
 
-def _alts(say: Catalogue, job: Job, frames: Sequence[Artifact]) -> list[str]:
-    return [say.say("web.picture_alt", words=job.words, number=frame.index + 1, count=len(frames)) for frame in frames]
+def _alts(say: Catalogue, words: str, job: Job, frames: Sequence[Artifact]) -> list[str]:
+    model, count = job.request.model, len(frames)
+    return [say.say("card.alt_of", words=words, number=frame.index + 1, count=count, model=model) for frame in frames]
 
 
 def _button(say: Catalogue, button: Button) -> ButtonView:
@@ -160,6 +162,7 @@ def _button(say: Catalogue, button: Button) -> ButtonView:
         pressed=button.pressed,
         number=max(0, button.action.index + 1),
         confirm=say.say("web.confirm_delete") if button.action.verb is Verb.DELETE else "",
+        href=f"/job/{button.action.job_id}" if button.action.verb is Verb.SHOW else "",
     )
 
 
@@ -171,7 +174,7 @@ def card_view(say: Catalogue, card: Card, shown: Shown | None = None) -> CardVie
         id=card.job_id,
         title=card.title,
         text=card.text,
-        words=shown.job.words if shown else "",
+        code=card.code,
         status=card.status.value if card.status else "",
         waiting=card.status is not None and not card.status.ended,
         percent=card.percent,
@@ -181,9 +184,7 @@ def card_view(say: Catalogue, card: Card, shown: Shown | None = None) -> CardVie
         columns=columns(len(shots)) if shots else across,
         pictures=shots,
         rows=tuple(tuple(_button(say, button) for button in row) for row in card.rows),
-        selects=tuple(
-            SelectView(placeholder=select.placeholder, choices=tuple(_button(say, button) for button in select.choices)) for select in card.selects
-        ),
+        selects=tuple(SelectView(placeholder=select.placeholder, choices=tuple(_button(say, button) for button in select.choices)) for select in card.selects),
         links=tuple((link.label, link.url) for link in card.links if link.url.startswith(("/", "http://", "https://"))),
         details=card.details,
         created=shown.job.created_at.isoformat() if shown else "",
@@ -203,7 +204,7 @@ def relation(say: Catalogue, job: Job) -> str:
 
 def tile_view(say: Catalogue, shown: Shown, *, current: bool = False) -> TileView:
     frames = singles(shown.artifacts)
-    shots = [_picture(frame, alt) for frame, alt in zip(frames, _alts(say, shown.job, frames), strict=True)]
+    shots = [_picture(frame, alt) for frame, alt in zip(frames, _alts(say, shown.job.words, shown.job, frames), strict=True)]
     job = shown.job
     return TileView(
         id=job.id,

@@ -21,9 +21,7 @@ from bot.chat.web import signin
 from bot.domain import Actor
 
 #: Nothing from elsewhere, nothing inline. `blob:` shows a chosen picture before it is sent.
-CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
+CONTENT_SECURITY_POLICY = "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Server": "wordup",
@@ -123,7 +121,7 @@ class Guard:
         return f"{prefix}wordup-{kind}-{mark}"
 
     def visit(self, request: web.Request) -> str:
-        """This browser's visit, or empty."""
+        """The visit of the browser that asks, or empty."""
         return request.cookies.get(self._cookie("visit"), "")[:64]
 
     def begin_visit(self) -> str:

@@ -1,7 +1,7 @@
 """The studio page as a chat platform: binds a port, serves the pages, and shows cards to whoever has them open.
 
-`bot.app` constructs a `WebAdapter` and calls it like any other `ports.ChatAdapter`. A job's place here is its member (``ReplyTo.channel``), not a message: a page that
-is closed misses nothing, because it reads the state when it is opened.
+`bot.app` constructs a `WebAdapter` and calls it like any other `ports.ChatAdapter`. A job's place here is its member (``ReplyTo.channel``), not a
+message: a page that is closed misses nothing, because it reads the state when it is opened.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bot.chat.web import render
 from bot.chat.web.frame import ACTOR, Frame
 from bot.chat.web.pages import Pages
 from bot.chat.web.render import Catalogue
-from bot.chat.web.security import Guard, is_loopback
+from bot.chat.web.security import Guard
 from bot.chat.web.stream import Streams
 from bot.domain import Actor, Card, Receipt, ReplyTo
 from bot.ports import Studio
@@ -32,8 +32,8 @@ HEARTBEAT = 20.0  #: seconds between comments on a quiet event stream, so that d
 class WebAdapter:
     """The web studio, platform "web".
 
-    `port` 0 takes a free one; `url` is the address to open once `start` returned. `sign_in` None asks for it unless only this machine can get here. `spend` records the id of a
-    used sign-in link and answers True when it was unused until now. `max_upload` bounds the pictures of one command, in bytes.
+    `port` 0 takes a free one; `url` is the address to open once `start` returned. `sign_in` None asks for it unless only this machine can get here.
+    `spend` records the id of a used sign-in link and answers True when it was unused until now. `max_upload` bounds the pictures of one command, in bytes.
     """
 
     platform = "web"
@@ -104,9 +104,7 @@ class WebAdapter:
 
     def _application(self, studio: Studio) -> web.Application:
         frame = Frame(catalogue=self._catalogue, guard=self._guard, max_upload=self._max_upload)
-        pages = Pages(
-            studio=studio, frame=frame, spend=self._spend, max_upload=self._max_upload, paused=lambda: self._paused, new_id=self._new_id
-        )
+        pages = Pages(studio=studio, frame=frame, spend=self._spend, max_upload=self._max_upload, paused=lambda: self._paused, new_id=self._new_id)
         app = web.Application(middlewares=frame.middlewares(), client_max_size=256 * 1024)
         app.on_response_prepare.append(frame.on_prepare)
         app.add_routes(pages.routes())
@@ -118,7 +116,7 @@ class WebAdapter:
         return app
 
     def _shown_host(self) -> str:
-        if self._host in ("0.0.0.0", "::", ""):  # noqa: S104: compared, not bound
+        if self._host in ("0.0.0.0", "::", ""):  # noqa: S104 (compared, not bound)
             return "localhost"
         return f"[{self._host}]" if ":" in self._host else self._host
 
@@ -153,6 +151,3 @@ class WebAdapter:
         if event["ended"]:
             event["wallet"] = render.wallet_words(self._catalogue, await studio.wallet(actor))
         return f"event: card\ndata: {json.dumps(event)}\n\n".encode()
-
-
-__all__ = ["WebAdapter", "is_loopback"]

@@ -17,7 +17,8 @@ MOST_PAGES = 20  #: open pages of one member; the oldest is let go
 
 class Subscription:
     """One open page: an asynchronous iterator of cards, the oldest job first. None says: read the state again. It ends after `close`,
-    when everything that waited has been handed out."""
+    when everything that waited has been handed out.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[str, Card] = {}

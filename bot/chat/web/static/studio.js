@@ -41,7 +41,7 @@ function place(html, id) {
   } else if (feed) {
     feed.prepend(card);
     $(".hero").classList.remove("first");
-    card.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+    if (card.getBoundingClientRect().top > innerHeight * 0.75 || card.getBoundingClientRect().top < 0) card.scrollIntoView({ block: "center" });
   } else {
     location.assign(`/job/${id}`);
   }
@@ -130,7 +130,7 @@ function form(card, news) {
   next.className = "preview";
   next.alt = "";
   next.src = news.preview;
-  next.style.filter = `blur(${((100 - (news.percent ?? 0)) / 9).toFixed(1)}px)`;
+  next.style.filter = `blur(${((100 - (news.percent ?? 0)) / 12).toFixed(1)}px)`;
   next.decode().then(() => {
     const stage = $(".forming", card), old = $(".preview", card);
     if (old) old.replaceWith(next); else stage?.append(next);
@@ -160,7 +160,7 @@ function paint() {
   for (const [start, end, kind] of [...read.spans].sort((a, b) => a[0] - b[0])) {
     if (start < at || end > limit) continue;
     const mark = document.createElement("span");
-    mark.className = kind;
+    mark.className = `k-${kind}`;
     mark.textContent = letters.slice(start, end).join("");
     nodes.push(letters.slice(at, start).join(""), mark);
     at = end;

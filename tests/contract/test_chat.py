@@ -1,0 +1,163 @@
+"""What every chat platform promises (`bot.ports.ChatAdapter`): one suite over the web studio and the chat in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import pytest
+
+from bot.domain import Actor, Card, Receipt, ReplyTo, Status
+from bot.ports import ChatAdapter
+from tests.fakes.chat import MemoryChat
+from tests.fakes.studio import FakeStudio
+from tests.fakes.web import Site, Visitor
+
+
+class Member(Protocol):
+    """Somebody at the other end of the platform."""
+
+    adapter: ChatAdapter
+    studio: FakeStudio
+    reply_to: ReplyTo
+
+    async def say(self, text: str, delivery: str) -> bool:
+        """Ask for a picture; whether it was taken."""
+
+    async def sees(self, until: str) -> list[tuple[str, Status | None]]:
+        """(job, state) as they came or stand, up to the end of the job `until`; a platform that shows states in place gives each job once."""
+
+
+class MemoryMember:
+    def __init__(self) -> None:
+        self.adapter = MemoryChat()
+        self.studio = FakeStudio()
+        self.reply_to = ReplyTo(platform="memory", channel="general")
+
+    async def say(self, text: str, delivery: str) -> bool:
+        return await self.adapter.say(Actor(platform="memory", id="ada"), text, delivery=delivery) is not None
+
+    async def sees(self, until: str) -> list[tuple[str, Status | None]]:
+        return [(post.card.job_id, post.card.status) for post in self.adapter.posts.values()]
+
+
+class WebMember:
+    def __init__(self, site: Site, visitor: Visitor, events: AsyncIterator[tuple[str, dict[str, str]]]) -> None:
+        self.adapter, self.studio, self._visitor, self._events = site.adapter, site.studio, visitor, events
+        self.reply_to = ReplyTo(platform="web", channel="local")
+
+    async def say(self, text: str, delivery: str) -> bool:
+        status, _, _ = await self._visitor.post("/imagine", {"text": text, "delivery": delivery})
+        return status == 303
+
+    async def sees(self, until: str) -> list[tuple[str, Status | None]]:
+        seen: list[tuple[str, Status | None]] = []
+        async for kind, event in self._events:
+            if kind == "card":
+                seen.append((event["id"], Status(event["status"])))
+                if event["id"] == until and event["ended"]:
+                    return seen
+        raise AssertionError(f"the end of {until} never came: {seen}")
+
+
+@asynccontextmanager
+async def _memory() -> AsyncIterator[Member]:
+    member = MemoryMember()
+    await member.adapter.start(member.studio)
+    yield member
+    await member.adapter.aclose()
+
+
+@asynccontextmanager
+async def _web() -> AsyncIterator[Member]:
+    async with Site() as site, site.visitor() as visitor:
+        await visitor.get("/")
+        async with visitor.listening() as events:
+            yield WebMember(site, visitor, events)
+
+
+@pytest.fixture(params=[_memory, _web], ids=["memory", "web"])
+async def member(request: pytest.FixtureRequest) -> AsyncIterator[Member]:
+    async with request.param() as one:
+        yield one
+
+
+def card(number: int, status: Status, percent: int | None = None) -> Card:
+    return Card(title="a fox", job_id=f"01KD{number:022d}", status=status, percent=percent)
+
+
+DELIVERY = "0123456789abcdef"
+
+
+async def test_what_a_member_says_reaches_the_studio(member: Member) -> None:
+    assert await member.say("a fox in the snow", DELIVERY)
+    (event,) = member.studio.events
+    assert event.delivery_id
+    assert event.actor.platform == event.place.platform == event.reply_to.platform == member.adapter.platform
+
+
+async def test_the_same_delivery_twice_is_one_job(member: Member) -> None:
+    await member.say("a fox in the snow", DELIVERY)
+    await member.say("a fox in the snow", DELIVERY)
+    assert len(member.studio.jobs) == 1
+
+
+async def test_two_deliveries_of_the_same_words_are_two_jobs(member: Member) -> None:
+    await member.say("a fox in the snow", DELIVERY)
+    await member.say("a fox in the snow", DELIVERY[::-1])
+    assert len(member.studio.jobs) == 2
+
+
+async def test_showing_a_card_twice_leaves_one_card_in_one_place(member: Member) -> None:
+    done = card(1, Status.DONE)
+    first = await member.adapter.show(member.reply_to, done, None)
+    second = await member.adapter.show(member.reply_to, done, first)
+    lost = await member.adapter.show(member.reply_to, done, None)  # as after a crash between showing and writing the receipt down
+    assert first == second == lost
+    assert isinstance(first, Receipt)
+    assert first.platform == member.adapter.platform
+    assert {job for job, _ in await member.sees(done.job_id)} == {done.job_id}
+
+
+async def test_progress_may_be_dropped_but_an_end_gets_through(member: Member) -> None:
+    receipt = await member.adapter.show(member.reply_to, card(1, Status.QUEUED), None)
+    for percent in range(100):
+        await member.adapter.progress(member.reply_to, card(1, Status.RUNNING, percent), receipt)
+    await member.adapter.show(member.reply_to, card(1, Status.DONE), receipt)
+    seen = await member.sees(card(1, Status.DONE).job_id)
+    assert seen[-1] == (card(1, Status.DONE).job_id, Status.DONE)
+    assert len(seen) <= 102
+
+
+async def test_late_progress_does_not_undo_an_end(member: Member) -> None:
+    receipt = await member.adapter.show(member.reply_to, card(1, Status.RUNNING, 90), None)
+    await member.adapter.show(member.reply_to, card(1, Status.DONE), receipt)
+    await member.adapter.progress(member.reply_to, card(1, Status.RUNNING, 95), receipt)
+    assert (await member.sees(card(1, Status.DONE).job_id))[-1][1] is Status.DONE
+
+
+async def test_the_ends_of_many_jobs_all_get_through(member: Member) -> None:
+    for number in range(1, 51):
+        await member.adapter.show(member.reply_to, card(number, Status.DONE), None)
+    seen = await member.sees(card(50, Status.DONE).job_id)
+    assert {job for job, status in seen if status is Status.DONE} == {card(number, Status.DONE).job_id for number in range(1, 51)}
+
+
+async def test_a_paused_platform_takes_nothing_new_but_still_shows(member: Member) -> None:
+    await member.adapter.pause()
+    assert not await member.say("a fox in the snow", DELIVERY)
+    assert not member.studio.jobs
+    await member.adapter.show(member.reply_to, card(1, Status.DONE), None)
+    assert (card(1, Status.DONE).job_id, Status.DONE) in await member.sees(card(1, Status.DONE).job_id)
+
+
+async def test_closing_twice_is_closing_once(member: Member) -> None:
+    await member.adapter.aclose()
+    await member.adapter.aclose()
+    assert await member.adapter.show(member.reply_to, card(1, Status.DONE), None) is not None  # nobody looks, and nothing breaks
+
+
+@pytest.mark.parametrize("adapter", [MemoryChat(), Site().adapter], ids=["memory", "web"])
+async def test_a_platform_that_never_started_can_be_closed(adapter: ChatAdapter) -> None:
+    await adapter.aclose()
