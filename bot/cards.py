@@ -128,6 +128,8 @@ def _status(shown: Shown, catalogue: Catalogue, now: datetime) -> str:
             return catalogue.tell(job.error) if job.error else catalogue.say("error.fault")
         case Status.CANCELLED:
             return catalogue.say("card.cancelled")
+        case Status.DONE if job.started_at and job.ended_at:
+            return catalogue.say("card.done", took=(job.ended_at - job.started_at).total_seconds())
     return ""
 
 

@@ -40,6 +40,8 @@ def read(
         capabilities = choose_model(located.words, models, default=default, places=located.places)
         if not located.words.parts and source is None:
             return Reading(spans=spans)
+        if located.words.strength is not None and source is None and "source" in capabilities.operations:
+            source = Source(digest="", width=capabilities.width, height=capabilities.height)  # it may lie beside the box, which we do not see
         request = resolve(located.words, capabilities, seed=0, source=source, places=located.places)
     except UserError as error:
         at = (error.start, error.end) if isinstance(error, BadWords) else None

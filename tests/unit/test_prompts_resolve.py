@@ -1,0 +1,194 @@
+"""Words become a request for one model: sizes snap, bounds hold, and the model's limits are told by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.errors import BadWords, Refused, UserError
+from bot.prompts import Source, Words, choose_model, complete, layered, locate, parse, read, resolve, snap
+from engine.api import Capabilities, ImagineRequest, Part
+from engine.fake import FAKE_MODEL
+
+SIMPLE = replace(FAKE_MODEL, model="simple", operations=frozenset({"imagine"}), max_guidance=1.0, guidance=1.0, max_count=2)
+PICTURE = Source(digest="a" * 64, width=300, height=100)
+
+
+def made(text: str, capabilities: Capabilities = FAKE_MODEL, source: Source | None = None, *defaults: Words) -> ImagineRequest:
+    located = locate(text)
+    return resolve(located.words, capabilities, seed=99, source=source, defaults=defaults, places=located.places)
+
+
+def fault(text: str, capabilities: Capabilities = FAKE_MODEL, source: Source | None = None) -> tuple[str, str]:
+    with pytest.raises(UserError) as caught:
+        made(text, capabilities, source)
+    error = caught.value
+    return error.message, text[error.start : error.end] if isinstance(error, BadWords) else ""
+
+
+def test_bare_words_take_everything_from_the_model():
+    assert made("a fox") == ImagineRequest(model="fake", parts=(Part(text="a fox"),), seed=99, width=128, height=128, count=4, steps=8, guidance=5.0)
+
+
+def test_flags_beat_preferences_beat_server_beat_model():
+    preference, server = Words(steps=20, guidance=3.0), Words(steps=30, guidance=9.0, count=2)
+    request = made("a fox --steps 10", FAKE_MODEL, None, preference, server)
+    assert (request.steps, request.guidance, request.count, request.width) == (10, 3.0, 2, 128)
+
+
+def test_a_layer_never_contradicts_what_was_said():
+    said = layered(parse("a fox --ar 3:2 --q 2"), Words(size=(64, 64), steps=3))
+    assert (said.aspect, said.size, said.quality, said.steps) == ((3, 2), None, 2, None)
+
+
+@pytest.mark.parametrize(("ratio", "size"), [("1:1", (128, 128)), ("2:1", (176, 88)), ("1:2", (88, 176)), ("3:1", (216, 72)), ("16:9", (168, 96))])
+def test_aspects_snap_to_the_models_multiples(ratio: str, size: tuple[int, int]):
+    request = made(f"a fox --ar {ratio}")
+    assert (request.width, request.height) == size
+
+
+@given(st.integers(1, 48), st.integers(1, 48), st.sampled_from([8, 16, 64]), st.sampled_from([128, 512, 1024]))
+def test_snapped_sizes_are_valid_and_keep_shape_and_area(across: int, down: int, multiple: int, edge: int):
+    ratio = min(max(across / down, 1 / 3), 3.0)
+    model = replace(FAKE_MODEL, width=edge, height=edge, multiple=multiple, min_edge=64, max_edge=4 * edge)
+    width, height = snap(ratio, model)
+    assert width % multiple == height % multiple == 0
+    assert 64 <= width <= 4 * edge
+    assert 64 <= height <= 4 * edge
+    if edge >= 8 * multiple:
+        assert 0.7 < width * height / edge**2 < 1.4
+        assert 0.7 < width / height / ratio < 1.4
+
+
+def test_quality_scales_the_steps_within_the_models_bounds():
+    assert made("a fox --q .25").steps == 2
+    assert made("a fox --q 4").steps == 32
+    assert made("a fox --q 4", replace(FAKE_MODEL, max_steps=20)).steps == 20
+    assert made("a fox --q .25", replace(FAKE_MODEL, steps=1)).steps == 1
+
+
+def test_a_source_lends_its_shape_and_needs_no_words():
+    request = made("", FAKE_MODEL, PICTURE)
+    assert (request.width, request.height, request.source, request.strength) == (216, 72, "a" * 64, 0.6)
+    assert request.parts == (Part(text=""),)
+    assert made("--ar 1:1 --strength 0.3", FAKE_MODEL, PICTURE).width == 128
+
+
+def test_samplers_are_found_by_their_short_names():
+    for name in ("DDIM", "ddim", "DDIMScheduler"):
+        assert made(f"a fox --sampler {name}").scheduler == "DDIMScheduler"
+    assert made("a fox --sampler euler").scheduler == "EulerDiscreteScheduler"
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "place"),
+    [
+        ("", "words.empty", ""),
+        ("--seed 7 --n 2", "words.only_flags", "--seed 7 --n 2"),
+        ("a fox --strength 0.4", "words.strength_alone", "--strength 0.4"),
+        ("a fox --steps 101", "words.beyond_model", "--steps 101"),
+        ("a fox --cfg 21", "words.beyond_model", "--cfg 21"),
+        ("a fox --size 100x128", "words.size_out_of_bounds", "--size 100x128"),
+        ("a fox --size 8x2048", "words.size_out_of_bounds", "--size 8x2048"),
+        ("a fox --sampler warp", "words.unknown_sampler", "--sampler warp"),
+        ("a fox --cfg 1 --no rain", "words.no_needs_guidance", "--no rain"),
+    ],
+)
+def test_what_this_model_cannot_is_told_at_its_place(text: str, message: str, place: str):
+    assert fault(text) == (message, place)
+
+
+def test_a_simpler_model_refuses_by_name():
+    assert fault("a fox --no rain", SIMPLE) == ("words.cannot", "--no rain")
+    assert fault("a fox --n 3", SIMPLE) == ("words.beyond_model", "--n 3")
+    assert fault("a fox --cfg 2", SIMPLE) == ("words.beyond_model", "--cfg 2")
+    assert fault("cat:: dog", SIMPLE) == ("refused.cannot", "")
+    assert made("cat::2", SIMPLE).parts == (Part(text="cat", weight=2),)
+    assert fault("a fox", SIMPLE, PICTURE) == ("refused.no_source", "")
+    assert made("a fox", SIMPLE).count == 2
+    assert fault("a fox --ar 3:1", replace(SIMPLE, min_edge=128, max_edge=128)) == ("words.ratio_out_of_reach", "--ar 3:1")
+
+
+def test_a_servers_default_beyond_the_model_is_brought_to_its_bound():
+    assert made("a fox", SIMPLE, None, Words(count=9, guidance=7.0)).count == 2
+
+
+def test_models_are_chosen_by_name_whatever_the_case():
+    shelf = (FAKE_MODEL, SIMPLE)
+    assert choose_model(parse("a --model Simple"), shelf) is SIMPLE
+    assert choose_model(parse("a"), shelf, default="simple") is SIMPLE
+    assert choose_model(parse("a"), shelf) is FAKE_MODEL
+    with pytest.raises(BadWords) as caught:
+        choose_model(parse("a --v none"), shelf, places=locate("a --v none").places)
+    assert caught.value.parameters["available"] == ("fake", "simple")
+    with pytest.raises(Refused):
+        choose_model(parse("a"), shelf, default="gone")
+
+
+# ------------------------------------------------------------------------------------------------ while typing
+
+
+def say(message: str, **parameters: object) -> str:
+    return message
+
+
+def labels(text: str, at: int | None = None, own: tuple[str, ...] = ()) -> list[str]:
+    return [hint.label for hint in complete(text, len(text) if at is None else at, (FAKE_MODEL, SIMPLE), say, own)]
+
+
+def applied(text: str, label: str) -> str:
+    hint = next(hint for hint in complete(text, len(text), (FAKE_MODEL, SIMPLE), say) if hint.label == label)
+    return text[: hint.start] + hint.insert + text[hint.end :]
+
+
+def test_reading_prices_good_words_and_marks_bad_ones():
+    text = "a fox --sede 7"
+    reading = read(text, (FAKE_MODEL,), say, cost=lambda request, model: request.steps)
+    assert reading.mistake == "words.unknown_flag_near"
+    assert reading.mistake_at is not None
+    assert text[slice(*reading.mistake_at)] == "--sede"
+    assert (8 - 2, 12, "mistake") in reading.spans
+    assert read("a fox --seed 7", (FAKE_MODEL,), say, cost=lambda request, model: request.steps).cost == 8
+
+
+@given(st.text(max_size=80))
+def test_reading_and_completing_take_any_text(text: str):
+    for start, end, _ in read(text, (FAKE_MODEL,), say).spans:
+        assert 0 <= start < end <= len(text)
+    for at in range(0, len(text) + 1, 7):
+        for hint in complete(text, at, (FAKE_MODEL,), say, ["a fox"]):
+            assert 0 <= hint.start <= hint.end <= len(text)
+
+
+def test_an_empty_or_unfinished_box_is_no_mistake():
+    assert read("", (FAKE_MODEL,), say).mistake == ""
+    assert read("--seed 7", (FAKE_MODEL,), say).mistake == ""
+    assert read("a fox --strength 0.4", (FAKE_MODEL,), say).mistake == ""  # the picture lies beside the box
+
+
+def test_flags_complete():
+    assert labels("a fox --se") == ["--seed"]
+    assert labels("a fox --q") == ["--quality"]
+    assert "--seed" not in labels("a fox --seed 7 --")
+    assert "--chaos" not in labels("a fox --")
+    assert applied("a fox --se", "--seed") == "a fox --seed "
+
+
+def test_values_complete():
+    assert labels("a fox --ar 1") == ["1:1", "16:9", "1:2"]
+    assert labels("a fox --model ") == ["fake", "simple"]
+    assert labels("a fox --sampler eu") == ["EulerDiscreteScheduler"]
+
+
+def test_the_models_words_complete_also_of_two_words():
+    assert labels("a fo") == ["fox"]
+    assert applied("a fox in the snow, 3d re", "3d render") == "a fox in the snow, 3d render"
+    assert labels("a fox --no sn") == ["snow"]
+
+
+def test_own_prompts_and_examples_come_first():
+    assert labels("a", own=("a red fox", "a red fox", "b")) == ["a red fox", "apple"]
+    assert labels("")[:1] == [FAKE_MODEL.examples[0]]
