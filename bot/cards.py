@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from bot.domain import GRID, Action, Artifact, Button, Card, Job, Link, Picture, Select, Shown, Status, Verb, Visibility
 from bot.errors import BadWords
@@ -63,10 +64,15 @@ def params_card(shown: Shown, catalogue: Catalogue, *, direct: bool = False) -> 
 
 def plain_words(job: Job) -> str:
     """The words without flags and weights; as typed where they do not parse (an older version's)."""
+    return _plain(job.words)
+
+
+@lru_cache(maxsize=1024)  # a running job's card is made anew with every step
+def _plain(words: str) -> str:
     try:
-        return parse(job.words).text
+        return parse(words).text
     except BadWords:
-        return " ".join(job.words.split())
+        return " ".join(words.split())
 
 
 def shorten(text: str, limit: int) -> str:

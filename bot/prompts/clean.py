@@ -48,6 +48,8 @@ class Clean:
 
 def clean(typed: str) -> Clean:
     """Clean `typed` (its first MAX_TYPED characters). Never raises."""
+    if len(typed) <= MAX_TYPED and typed.isascii() and typed.isprintable():  # nothing to do: most prompts
+        return Clean(typed, tuple(zip(range(len(typed)), range(1, len(typed) + 1), strict=True)), len(typed))
     pieces: list[str] = []
     origins: list[tuple[int, int]] = []
     cluster: list[str] = []
