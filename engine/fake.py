@@ -49,7 +49,13 @@ class FakeEngine:
     """Every request in flight counts in `running`; the most there ever were in `most`; all that began, in order, in `seen`."""
 
     def __init__(
-        self, models: Sequence[Capabilities] = (FAKE_MODEL,), *, steps_per_second: float | None = None, on_step: Hook | None = None, max_rows: int = 16, pace: float = 0.001
+        self,
+        models: Sequence[Capabilities] = (FAKE_MODEL,),
+        *,
+        steps_per_second: float | None = None,
+        on_step: Hook | None = None,
+        max_rows: int = 16,
+        pace: float = 0.001,
     ) -> None:
         self._models, self._max_rows, self._pace, self._on_step = tuple(models), max_rows, pace, on_step
         self._pause = 1 / steps_per_second if steps_per_second else 0.0

@@ -1,0 +1,71 @@
+"""Enlarging by a small super-resolution network that a model may bring in its `upscaler/` directory. Used by `engine.device`.
+
+`upscaler/config.json` gives `channels` and `blocks`; `upscaler/model.safetensors` the weights. The network (a plain residual one, after EDSR,
+arXiv:1707.02921) adds detail to the bicubically enlarged picture: conv 3→C, `blocks` × (x + relu(conv C→C)), conv C→48, pixel shuffle by 4.
+It always enlarges 4×; 2× is that, averaged down. A model without one is served by `engine.codec.enlarge`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional as F
+
+from engine.codec import Pixels
+
+FACTOR = 4
+TILE = 128  #: pixels of the source that one forward enlarges, along each side
+
+
+class SuperResolution(nn.Module):
+    """1 × 3 × h × w in 0..1 → 1 × 3 × 4h × 4w."""
+
+    def __init__(self, channels: int, blocks: int) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, channels, 3, padding=1)
+        self.body = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(blocks))
+        self.tail = nn.Conv2d(channels, 3 * FACTOR * FACTOR, 3, padding=1)
+        self.reach = blocks + 2 + 2  #: how far a source pixel's influence goes: one a convolution, and the bicubic kernel's two
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        hidden = self.head(image)
+        for conv in self.body:
+            hidden = hidden + F.relu(conv(hidden))
+        detail = F.pixel_shuffle(self.tail(hidden), FACTOR)
+        return detail + F.interpolate(image, scale_factor=FACTOR, mode="bicubic", align_corners=False)
+
+
+def load(folder: Path, device: torch.device) -> SuperResolution | None:
+    """The network in `folder`, or None when there is none. Raises OSError, KeyError, ValueError and RuntimeError for files that make no sense."""
+    if not (folder / "config.json").is_file():
+        return None
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    network = SuperResolution(int(config["channels"]), int(config["blocks"]))
+    files = sorted(folder.glob("*.safetensors"))
+    weights = {name: value.float() for file in files for name, value in load_file(file).items()}
+    network.load_state_dict(weights)
+    return network.eval().to(device)
+
+
+def enlarge(network: Callable[[torch.Tensor], torch.Tensor], reach: int, pixels: Pixels, factor: int, device: torch.device) -> Pixels:
+    """`pixels` 2× or 4× larger, tile by tile; tiles overlap by what the network can see, so no seam shows. Each forward is one call of `network`."""
+    height, width = pixels.shape[:2]
+    image = torch.from_numpy(np.array(pixels)).to(device).permute(2, 0, 1)[None].float() / 255
+    large = np.empty((height * factor, width * factor, 3), np.uint8)
+    for top in range(0, height, TILE):
+        for left in range(0, width, TILE):
+            bottom, right = min(top + TILE, height), min(left + TILE, width)
+            y, x = max(0, top - reach), max(0, left - reach)
+            tile = network(image[:, :, y : min(height, bottom + reach), x : min(width, right + reach)])
+            tile = tile[:, :, (top - y) * FACTOR : (bottom - y) * FACTOR, (left - x) * FACTOR : (right - x) * FACTOR]
+            if factor != FACTOR:
+                tile = F.avg_pool2d(tile, FACTOR // factor)
+            part = (tile[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+            large[top * factor : bottom * factor, left * factor : right * factor] = part
+    return large
