@@ -18,9 +18,14 @@ from tests.fakes.web import Site, Visitor
 class Member(Protocol):
     """Somebody at the other end of the platform."""
 
-    adapter: ChatAdapter
-    studio: FakeStudio
-    reply_to: ReplyTo
+    @property
+    def adapter(self) -> ChatAdapter: ...
+
+    @property
+    def studio(self) -> FakeStudio: ...
+
+    @property
+    def reply_to(self) -> ReplyTo: ...
 
     async def say(self, text: str, delivery: str) -> bool:
         """Ask for a picture; whether it was taken."""

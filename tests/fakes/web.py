@@ -39,7 +39,7 @@ class Clock:
 class Site:
     """The adapter over a `FakeStudio`, wired as the outbox would: a card that changes is shown."""
 
-    def __init__(self, *, host: str = "127.0.0.1", public_url: str | None = None, sign_in: bool | None = None, max_upload: int = 20_000_000) -> None:
+    def __init__(self, *, host: str = "127.0.0.1", public_url: str | None = None, sign_in: bool | None = None, max_upload: int = 20 * 2**20) -> None:
         self.clock, self.spent, self.studio = Clock(), set[str](), FakeStudio(self._changed)
         self.adapter = WebAdapter(
             host=host,

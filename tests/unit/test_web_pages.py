@@ -88,10 +88,10 @@ async def test_an_empty_file_field_is_no_picture() -> None:
 
 @pytest.mark.parametrize("headers", [{}, JSON], ids=["form", "script"])
 async def test_too_large_an_upload_gets_one_clear_sentence(headers: dict[str, str]) -> None:
-    async with Site(max_upload=50_000) as site, site.visitor() as visitor:
-        status, text, _ = await visitor.post("/imagine", {"text": "a fox"}, files={"a.png": b"x" * 30_000, "b.png": b"x" * 30_000}, headers=headers)
+    async with Site(max_upload=2**16) as site, site.visitor() as visitor:
+        status, text, _ = await visitor.post("/imagine", {"text": "a fox"}, files={"a.png": b"x" * 2**15 + b"x", "b.png": b"x" * 2**15 + b"x"}, headers=headers)
         assert status == 413
-        assert "0.05 MB" in text
+        assert "0.0625 MB" in text
         assert not site.studio.events
         assert (await visitor.get("/"))[0] == 200
 

@@ -55,7 +55,7 @@ class Frame:
 
     def __init__(self, *, catalogue: Catalogue, guard: Guard, max_upload: int) -> None:
         self.catalogue, self.guard = catalogue, guard
-        self._limit = {"limit": catalogue.say("web.megabytes", size=f"{max_upload / 1e6:g}")}
+        self.limit = {"limit": catalogue.say("web.megabytes", size=f"{max_upload / 2**20:.3g}")}
         self._assets = load_assets()
         self._jinja = jinja2.Environment(
             loader=jinja2.PackageLoader("bot.chat.web"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -123,12 +123,12 @@ class Frame:
         except web.HTTPServiceUnavailable:
             return self.problem(request, 503, "web.paused")
         except forms.TooLarge:
-            return self.problem(request, 413, "web.too_large", self._limit)
+            return self.problem(request, 413, "web.too_large", self.limit)
         except web.HTTPRedirection:
             raise
         except web.HTTPException as failure:
             known = {403: "web.stale_form", 404: "web.not_found", 405: "web.not_found", 413: "web.too_large", 421: "web.wrong_host"}
-            return self.problem(request, failure.status, known.get(failure.status, "web.bad_request"), self._limit)
+            return self.problem(request, failure.status, known.get(failure.status, "web.bad_request"), self.limit)
         except NotFound as error:
             return self.problem(request, 404, error.message, error.parameters)
         except UserError as error:

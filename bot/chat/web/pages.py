@@ -76,6 +76,7 @@ class Pages:
             more=recent.before,
             examples=models[0].examples if models else (),
             max_upload=self.max_upload,
+            too_large=self.frame.catalogue.say("web.too_large", **self.frame.limit),
             wallet=render.wallet_words(self.frame.catalogue, await self.studio.wallet(actor)),
         )
 

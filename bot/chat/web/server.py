@@ -49,7 +49,7 @@ class WebAdapter:
         clock: Callable[[], datetime],
         spend: Callable[[str], Awaitable[bool]],
         sign_in: bool | None = None,
-        max_upload: int = 20_000_000,
+        max_upload: int = 20 * 2**20,
         new_id: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         self._host, self._port, self._public_url = host, port, public_url

@@ -64,6 +64,7 @@ document.addEventListener("submit", async (event) => {
   const form = event.target, button = event.submitter;
   if (!form.matches("[data-live]")) return;
   event.preventDefault();
+  if (form === prompt && !words.value.trim() && !file.value) { words.focus(); return; }
   if (form.dataset.busy || (button?.dataset.confirm && !confirm(button.dataset.confirm))) return;
   form.dataset.busy = "1";
   const data = new FormData(form);
@@ -109,6 +110,9 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) listen();
   else if (!$("[data-waiting]")) { source?.close(); source = undefined; }
 });
+
+// A place in the queue moves without telling.
+setInterval(() => { if (!document.hidden) $$("[data-status=queued]").forEach((card) => refresh(card.dataset.job)); }, 4000);
 
 function update(news) {
   const card = document.getElementById(`card-${news.id}`);
