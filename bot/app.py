@@ -16,10 +16,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
+from engine.local import LocalEngine
 from ulid import ULID
 
 from bot.board import Board
-from bot.chat.web import WebAdapter
+from bot.chat.web.server import WebAdapter
 from bot.domain import Card, Limits
 from bot.messages import Catalogue
 from bot.monitor import Monitor
@@ -32,7 +33,6 @@ from bot.store.sql import SqlStore
 from bot.studio import WordUpStudio
 from bot.workshop import Workshop
 from engine.api import Engine, ModelMissing
-from engine.local import LocalEngine
 from engine.shelf import Shelf
 
 log = structlog.get_logger(__name__)
@@ -78,9 +78,7 @@ def open_shelf(settings: Settings) -> Shelf:
 
 
 def make_engine(settings: Settings) -> Engine:
-    return LocalEngine(
-        open_shelf(settings), device=settings.device, max_rows=settings.max_rows, threads=settings.threads, reproducible=settings.reproducible
-    )
+    return LocalEngine(open_shelf(settings), device=settings.device, max_rows=settings.max_rows, threads=settings.threads, reproducible=settings.reproducible)
 
 
 class App:
@@ -97,7 +95,15 @@ class App:
         self.board = Board()
         self.monitor = Monitor(self.store, self.engine, host=settings.metrics_host, port=settings.metrics_port, clock=clock)
         workshop = Workshop(self.store, self.blobs, self.engine, self.board, worker=worker)
-        self.queue = Queue(self.store, self.engine, self.monitor.measured(workshop.draw), worker=worker, lease=LEASE, poll=POLL, changed=lambda job: self.board.changed(job.id, job.actor.key))
+        self.queue = Queue(
+            self.store,
+            self.engine,
+            self.monitor.measured(workshop.draw),
+            worker=worker,
+            lease=LEASE,
+            poll=POLL,
+            changed=lambda job: self.board.changed(job.id, job.actor.key),
+        )
         self.studio = WordUpStudio(
             self.store,
             self.blobs,
@@ -147,6 +153,7 @@ class App:
         """Everything started, in order; on the way out everything stopped, in the reverse order."""
         await self.store.start()
         await self.engine.start()
+        await self.monitor.start()
         try:
             async with asyncio.TaskGroup() as group:
                 outbox, tasks = group.create_task(self.outbox.run()), [group.create_task(self.monitor.run()), group.create_task(self._keep_house())]
@@ -160,7 +167,7 @@ class App:
                     log.info("stopping")
                     for adapter in self.adapters.values():
                         await adapter.pause()
-                    await self.queue.drain(DRAIN)
+                    await self.queue.drain(DRAIN.total_seconds())
                     queue.cancel()
                     await self._flush()
                     outbox.cancel()
@@ -169,6 +176,7 @@ class App:
                     for task in tasks:
                         task.cancel()
         finally:
+            await self.monitor.aclose()
             await self.engine.aclose()
             await self.store.aclose()
 

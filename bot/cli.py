@@ -111,7 +111,9 @@ def imagine(
             data_dir=folder, database_url=SecretStr(f"sqlite:///{folder / 'imagine.db'}"), web=False, metrics_port=-1, credits_cap=1e9, credits_per_hour=1e9
         )
         uploads = (Upload(name=source.name, data=source.read_bytes()),) if source else ()
-        with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(), console=console, transient=True) as bar:
+        with Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(), console=console, transient=True
+        ) as bar:
             task = bar.add_task("loading the model", total=100)
 
             def progress(card: Card) -> None:
@@ -122,7 +124,9 @@ def imagine(
             async with bot.running():
                 text = words if "--n" in words.replace("=", " ").split() else f"{words} --n 1"
                 reply_to = ReplyTo(platform="terminal")
-                command = Command(actor=actor, place=Place(platform="terminal"), reply_to=reply_to, delivery_id=new_id(), name="imagine", text=text, uploads=uploads)
+                command = Command(
+                    actor=actor, place=Place(platform="terminal"), reply_to=reply_to, delivery_id=new_id(), name="imagine", text=text, uploads=uploads
+                )
                 ack = bot.studio.greet(command)
                 card = ack.card or await bot.studio.handle(command)
                 if card.job_id:

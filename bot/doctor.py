@@ -30,8 +30,6 @@ class Finding:
 
 def python_finding() -> Finding:
     text = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    if sys.version_info < (3, 11):
-        return Finding(level="fail", what="Python", text=text, fix="Install Python 3.11 or newer.")
     return Finding(level="ok", what="Python", text=text)
 
 
@@ -47,7 +45,9 @@ def libraries_findings() -> list[Finding]:
 
 def device_finding(wanted: str) -> Finding:
     """Asked in a process of its own, so that torch stays out of this one."""
-    code = "import torch; print('cuda: ' + torch.cuda.get_device_name() if torch.cuda.is_available() else 'mps' if torch.backends.mps.is_available() else 'cpu')"
+    code = (
+        "import torch; print('cuda: ' + torch.cuda.get_device_name() if torch.cuda.is_available() else 'mps' if torch.backends.mps.is_available() else 'cpu')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
     found = done.stdout.strip()
     if done.returncode or not found:
@@ -86,7 +86,9 @@ async def database_finding(settings: Settings) -> Finding:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return Finding(level="fail", what="database", text=f"{kind}: {reason}", fix="Check WORDUP_DATABASE_URL and that the server is up.")
     if pending:
-        return Finding(level="note", what="database", text=f"{kind}: {len(pending)} migrations to apply", fix="They are applied at start, or now by `wordup migrate`.")
+        return Finding(
+            level="note", what="database", text=f"{kind}: {len(pending)} migrations to apply", fix="They are applied at start, or now by `wordup migrate`."
+        )
     return Finding(level="ok", what="database", text=f"{kind}: up to date")
 
 
@@ -99,7 +101,11 @@ def weights_findings(settings: Settings) -> list[Finding]:
         try:
             shelf.entry(card.model).verify()
         except EngineError as error:
-            out.append(Finding(level="fail", what=f"model {card.model}", text=str(error), fix="Restore its files (`git checkout engine/pocket` for the one that ships)."))
+            out.append(
+                Finding(
+                    level="fail", what=f"model {card.model}", text=str(error), fix="Restore its files (`git checkout engine/pocket` for the one that ships)."
+                )
+            )
         else:
             out.append(Finding(level="ok", what=f"model {card.model}", text=f"{card.title}, files as in the manifest, licence {card.licence}"))
     return out

@@ -28,9 +28,11 @@ class Monitor:
         self.registry = CollectorRegistry()
         reg = self.registry
         self._jobs = Gauge("wordup_jobs", "Jobs waiting and running", ["status"], registry=reg)
-        self._rows = Gauge("wordup_batch_rows", "Pictures in the engine's last step", registry=reg)
-        self._step = Gauge("wordup_step_seconds", "Seconds of the engine's last steps, averaged", registry=reg)
-        self._steps = Gauge("wordup_steps_total", "Steps the engine has made", registry=reg)
+        self._rows = Gauge("wordup_batch_rows", "Rows of the engine's last step (a picture with guidance is two)", registry=reg)
+        self._in_flight = Gauge("wordup_pictures_in_flight", "Pictures the engine is drawing", registry=reg)
+        self._steps = Gauge("wordup_steps", "Steps the engine has made", registry=reg)
+        self._step_rows = Gauge("wordup_step_rows", "Rows of all steps together", registry=reg)
+        self._step_seconds = Gauge("wordup_step_seconds", "Device seconds of all steps together", registry=reg)
         self._free = Gauge("wordup_free_rows", "Pictures that could join the batch now", registry=reg)
         self._wait = Histogram("wordup_wait_seconds", "From accepted to drawing", registry=reg, buckets=WAIT_BUCKETS)
         self._draw = Histogram("wordup_draw_seconds", "From drawing to the end", registry=reg, buckets=WAIT_BUCKETS)
@@ -62,28 +64,29 @@ class Monitor:
         """From now on /healthz says ok."""
         self._ready = True
 
-    async def run(self) -> None:
-        """Serve until cancelled."""
+    async def start(self) -> None:
+        """Listen. A port that is taken turns the pages off and nothing else."""
         app = web.Application()
         app.add_routes([web.get("/healthz", self._health), web.get("/metrics", self._metrics)])
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        try:
-            if self._port >= 0:
-                await self._serve(runner)
-            await self._measure_lag()
-        finally:
-            await runner.cleanup()
-
-    async def _serve(self, runner: web.AppRunner) -> None:
-        site = web.TCPSite(runner, self._host, self._port)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        if self._port < 0:
+            return
+        site = web.TCPSite(self._runner, self._host, self._port)
         try:
             await site.start()
         except OSError as error:
             log.warning("metrics.off", reason=str(error), setting="WORDUP_METRICS_PORT")
             return
-        host, port = runner.addresses[0][:2]
+        host, port = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
+
+    async def aclose(self) -> None:
+        await self._runner.cleanup()
+
+    async def run(self) -> None:
+        """Measure the event loop's lag until cancelled."""
+        await self._measure_lag()
 
     async def _measure_lag(self, every: float = 0.05) -> None:
         loop = asyncio.get_running_loop()
@@ -107,7 +110,9 @@ class Monitor:
         self._jobs.labels("queued").set(load.queued)
         self._jobs.labels("running").set(load.running)
         self._free.set(self._engine.free_rows())
-        self._rows.set(stats.rows)
-        self._step.set(stats.step_seconds)
+        self._rows.set(stats.batch_rows)
+        self._in_flight.set(stats.rows_in_flight)
         self._steps.set(stats.steps)
+        self._step_rows.set(stats.step_rows)
+        self._step_seconds.set(stats.step_seconds)
         return web.Response(body=generate_latest(self.registry), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

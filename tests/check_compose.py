@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 KNOWN = {
-    "build", "image", "restart", "read_only", "tmpfs", "cap_drop", "security_opt", "stop_grace_period", "environment", "volumes", "ports", "depends_on", "healthcheck",
+    "build", "image", "restart", "read_only", "tmpfs", "cap_drop", "security_opt", "stop_grace_period",
+    "environment", "volumes", "ports", "depends_on", "healthcheck",
 }  # fmt: skip
 
 

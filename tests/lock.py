@@ -20,12 +20,31 @@ def locked(*groups: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         override, out = Path(folder, "override.txt"), Path(folder, "out.txt")
         override.write_text('torch==2.13.0 ; sys_platform == "never"\n')
-        options = "--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet".split()
-        command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--extra", "postgres", *groups, *options, "--override", str(override), "-o", str(out)]
-        subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603
+        options = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url", "--no-annotate", "--no-header", "--quiet"]
+        command = [
+            sys.executable,
+            "-m",
+            "uv",
+            "pip",
+            "compile",
+            "pyproject.toml",
+            "--extra",
+            "postgres",
+            *groups,
+            *options,
+            "--override",
+            str(override),
+            "-o",
+            str(out),
+        ]
+        subprocess.run(command, cwd=ROOT, check=True)
         text = out.read_text()
     entries = re.split(r"(?m)^(?=\S)", text)
-    kept = [e for e in entries if e.strip() and not re.match(r"(torch|triton|cuda-|nvidia-)", e) and "emscripten' \\" not in e.split("\n")[0].replace("!= 'emscripten'", "")]
+    kept = [
+        e
+        for e in entries
+        if e.strip() and not re.match(r"(torch|triton|cuda-|nvidia-)", e) and "emscripten' \\" not in e.split("\n")[0].replace("!= 'emscripten'", "")
+    ]
     return HEAD + "".join(kept).replace(" and sys_platform == 'never'", "").replace(" ; sys_platform == 'never'", "")
 
 

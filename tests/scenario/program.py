@@ -26,14 +26,15 @@ class Program:
     def __init__(self, data: Path, **environment: str) -> None:
         self.data = data
         clean = {k: v for k, v in os.environ.items() if not k.startswith("WORDUP_")}
-        self.environment = {
-            **clean, "WORDUP_DATA_DIR": str(data), "WORDUP_WEB_PORT": "0", "WORDUP_METRICS_PORT": "0", "OMP_NUM_THREADS": "2", "PYTHONUNBUFFERED": "1", **environment,
-        }  # fmt: skip
+        own = {"WORDUP_DATA_DIR": str(data), "WORDUP_WEB_PORT": "0", "WORDUP_METRICS_PORT": "0", "OMP_NUM_THREADS": "2", "PYTHONUNBUFFERED": "1"}
+        self.environment = {**clean, **own, **environment}
         self.output: list[str] = []
         self.url = self.metrics = ""
 
     def start(self) -> Program:
-        self.process = subprocess.Popen([sys.executable, "-m", "bot", "run"], cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bot", "run"], cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         lines: queue.Queue[str | None] = queue.Queue()
 
         def read(stream: Any = self.process.stdout) -> None:
@@ -57,7 +58,7 @@ class Program:
 
     def get(self, url: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310
+            with urllib.request.urlopen(url, timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

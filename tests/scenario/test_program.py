@@ -54,7 +54,7 @@ async def test_a_job_running_at_a_power_cut_is_drawn_after_the_restart_once(tmp_
         async with Visitor(first.url) as member:
             queued = await member.imagine("a fox in the snow, 3d render --seed 3 --n 9 --steps 100")
             waiting = await member.imagine("an owl at night --seed 4 --n 1 --steps 4")
-            await asyncio.to_thread(until, lambda: first.metric("wordup_steps_total") >= 2)
+            await asyncio.to_thread(until, lambda: first.metric("wordup_steps") >= 2)
             first.kill()
     with Program(data) as second:
         async with Visitor(second.url) as member:
@@ -70,7 +70,7 @@ async def test_sigterm_gives_a_running_job_back_and_exits_cleanly(tmp_path):
     with Program(data, WORDUP_LOG_FORMAT="json") as first:
         async with Visitor(first.url) as member:
             queued = await member.imagine("a rocket in space --n 9 --steps 100")
-            await asyncio.to_thread(until, lambda: first.metric("wordup_steps_total") >= 1)
+            await asyncio.to_thread(until, lambda: first.metric("wordup_steps") >= 1)
         assert await asyncio.to_thread(first.terminate) == 0
         assert any(event["event"] == "stopping" for event in log_events(first.output))
     with Program(data) as second:
@@ -172,7 +172,10 @@ async def test_a_seed_is_a_picture_in_the_terminal_and_in_company(tmp_path, prog
     first, second = (imagine(tmp_path, f"{k}.png", f"{APPLE} --seed 7") for k in range(2))
     assert first.tobytes() == second.tobytes()
     async with Visitor(program.url) as member:
-        others = [await member.imagine(words) for words in ("a fox in the snow --seed 1 --steps 30", "an owl at night --seed 2 --n 2", "a castle at sunset --seed 3 --cfg 5")]
+        others = [
+            await member.imagine(words)
+            for words in ("a fox in the snow --seed 1 --steps 30", "an owl at night --seed 2 --n 2", "a castle at sunset --seed 3 --cfg 5")
+        ]
         mine = await member.imagine(f"{APPLE} --seed 7 --n 1")
         (path,) = pictures(await member.ended(mine["job"]))
         async with member.session.get(program.url + path) as answer:
@@ -185,7 +188,9 @@ async def test_a_seed_is_a_picture_in_the_terminal_and_in_company(tmp_path, prog
 
 
 def test_a_mistake_in_the_terminal_is_one_sentence(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "bot", "imagine", "a fox --sead 7", "-o", str(tmp_path / "x.png")], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", "imagine", "a fox --sead 7", "-o", str(tmp_path / "x.png")], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert done.returncode == 2 and "--seed" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "x.png").exists()
 

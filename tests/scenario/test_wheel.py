@@ -18,12 +18,16 @@ from tests.scenario.program import PATIENCE, ROOT
 def wordup(tmp_path_factory):
     """The installed command. Its environment holds the wheel alone; libraries come from this one (they are large, and pinned by the lock anyway)."""
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)], check=True, capture_output=True, timeout=PATIENCE)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)], check=True, capture_output=True, timeout=PATIENCE
+    )
     (wheel,) = folder.glob("*.whl")
     home = folder / "env"
     venv.create(home, with_pip=False, symlinks=True)
     subprocess.run(
-        [sys.executable, "-m", "pip", "--python", str(home / "bin/python"), "install", "--no-deps", "--no-index", "--quiet", str(wheel)], check=True, timeout=PATIENCE
+        [sys.executable, "-m", "pip", "--python", str(home / "bin/python"), "install", "--no-deps", "--no-index", "--quiet", str(wheel)],
+        check=True,
+        timeout=PATIENCE,
     )
     (own,) = (home / "lib").glob("python3*/site-packages")
     (own / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")

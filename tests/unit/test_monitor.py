@@ -1,0 +1,110 @@
+"""Health and metrics: on a port of their own, true, and in Prometheus' form."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+import pytest
+
+from bot.domain import Actor, Job, Load, Place, Shown, Status
+from bot.monitor import Monitor
+from engine.api import ImagineRequest, Part
+from engine.fake import FakeEngine
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+JOB = Job(
+    id="01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    request=ImagineRequest(model="m", parts=(Part(text="a fox"),), width=64, height=64, steps=4, guidance=2),
+    words="a fox",
+    actor=Actor(platform="web", id="local"),
+    place=Place(platform="web"),
+    cost=1.0,
+    created_at=NOW - timedelta(seconds=3),
+)
+
+
+class Books:
+    """As much of a store as a monitor asks for."""
+
+    def __init__(self) -> None:
+        self.broken = False
+
+    async def now(self):
+        if self.broken:
+            raise ConnectionError("gone")
+        return NOW
+
+    async def load(self):
+        return Load(queued=5, running=2)
+
+    async def shown(self, job_id):
+        from dataclasses import replace
+
+        return Shown(job=replace(JOB, status=Status.DONE))
+
+
+@pytest.fixture
+async def house():
+    books = Books()
+    monitor = Monitor(books, FakeEngine(), host="127.0.0.1", port=0, clock=lambda: NOW)
+    await monitor.start()
+    task = asyncio.create_task(monitor.run())
+    async with aiohttp.ClientSession() as session:
+
+        async def get(path):
+            async with session.get(monitor.url + path) as answer:
+                return answer.status, await answer.text()
+
+        yield books, monitor, get
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await monitor.aclose()
+
+
+async def test_healthy_only_once_ready_and_while_the_database_answers(house):
+    books, monitor, get = house
+    assert (await get("/healthz"))[0] == 503
+    monitor.ready()
+    assert (await get("/healthz"))[0] == 200
+    books.broken = True
+    status, text = await get("/healthz")
+    assert status == 503 and "ConnectionError" in text
+
+
+async def test_metrics_tell_depth_waits_and_outcomes(house):
+    _, monitor, get = house
+
+    async def draw(job):
+        pass
+
+    await monitor.measured(draw)(JOB)
+    _, text = await get("/metrics")
+    for line in (
+        'wordup_jobs{status="queued"} 5.0',
+        'wordup_jobs{status="running"} 2.0',
+        'wordup_jobs_ended_total{outcome="done"} 1.0',
+        "wordup_wait_seconds_sum 3.0",
+    ):
+        assert line in text
+    assert "wordup_event_loop_lag_seconds_bucket" in text and "wordup_batch_rows" in text
+
+
+async def test_a_draw_that_crashes_is_counted_and_still_raises(house):
+    _, monitor, get = house
+
+    async def draw(job):
+        raise RuntimeError("device")
+
+    with pytest.raises(RuntimeError):
+        await monitor.measured(draw)(JOB)
+    assert 'wordup_jobs_ended_total{outcome="crashed"} 1.0' in (await get("/metrics"))[1]
+
+
+async def test_a_taken_port_turns_metrics_off_and_nothing_else(house):
+    _, monitor, get = house
+    port = int(monitor.url.rsplit(":", 1)[1])
+    second = Monitor(Books(), FakeEngine(), host="127.0.0.1", port=port)
+    await second.start()
+    assert second.url == ""
+    await second.aclose()
+    assert (await get("/healthz"))[0] == 503
