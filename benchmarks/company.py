@@ -9,8 +9,9 @@ import asyncio
 import json
 import time
 
-from engine.api import ImagineRequest, Part
 from engine.local import LocalEngine
+
+from engine.api import ImagineRequest, Part
 from engine.shelf import Shelf
 
 WORDS = ("a fox in the snow, 3d render", "a castle at sunset", "a rocket in space, pixel art", "an octopus under the sea")
@@ -21,7 +22,14 @@ def requests(engine: LocalEngine) -> list[ImagineRequest]:
     can = engine.models()[0]
     return [
         ImagineRequest(
-            model=can.model, parts=(Part(text=WORDS[k % 4]),), seed=k, width=can.width, height=can.height, guidance=can.guidance, steps=20 if k < 4 else 6, count=4 if k < 4 else 1
+            model=can.model,
+            parts=(Part(text=WORDS[k % 4]),),
+            seed=k,
+            width=can.width,
+            height=can.height,
+            guidance=can.guidance,
+            steps=20 if k < 4 else 6,
+            count=4 if k < 4 else 1,
         )
         for k in range(8)
     ]

@@ -13,7 +13,9 @@ import structlog
 #: Keys whose values are never written, whatever they hold.
 SECRET_KEYS = re.compile(r"token|secret|password|authorization|cookie|signing|response_url|database_url|prompt|words", re.I)
 #: Credentials inside text: URLs with a password, bearer headers, Discord and Slack tokens, signed links.
-SECRET_TEXT = re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)|(?i:bearer|bot) [\w.~+/=-]{16,}|xox[a-z]-[\w-]+|xapp-[\w-]+|[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}|(?<=token=)[^&\s\"']+")
+SECRET_TEXT = re.compile(
+    r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)|(?i:bearer|bot) [\w.~+/=-]{16,}|xox[a-z]-[\w-]+|xapp-[\w-]+|[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}|(?<=token=)[^&\s\"']+"
+)
 HIDDEN = "[hidden]"
 
 
@@ -49,7 +51,11 @@ def set_up(*, level: str, style: str, secrets: Iterable[str] = ()) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    last: list[Any] = [structlog.processors.format_exc_info, Redact(secrets), structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if console else structlog.processors.JSONRenderer()]
+    last: list[Any] = [
+        structlog.processors.format_exc_info,
+        Redact(secrets),
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if console else structlog.processors.JSONRenderer(),
+    ]
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -57,7 +63,9 @@ def set_up(*, level: str, style: str, secrets: Iterable[str] = ()) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler()
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last])
+    )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -37,7 +37,9 @@ def test_an_empty_environment_is_a_studio_on_loopback_with_sqlite_in_data():
     assert settings.url == "sqlite:///data/wordup.db"
 
 
-@pytest.mark.parametrize(("host", "loopback"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("127.0.0.9", True), ("0.0.0.0", False), ("pictures.example.org", False)])
+@pytest.mark.parametrize(
+    ("host", "loopback"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("127.0.0.9", True), ("0.0.0.0", False), ("pictures.example.org", False)]
+)
 def test_only_loopback_needs_no_sign_in(host, loopback):
     assert Settings(web_host=host).is_loopback is loopback
 
