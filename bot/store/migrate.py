@@ -43,6 +43,28 @@ async def migrate(url: str) -> list[str]:
             lock.release()
 
 
+async def check(url: str) -> list[str]:
+    """The revisions `migrate` would apply, oldest first. Changes nothing; a SQLite file that is not there is not made.
+
+    Raises Fault when the database cannot be reached or was written by a newer program.
+    """
+    parsed = dialect.parse_url(url)
+    file = dialect.sqlite_file(parsed)
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory.from_config(configuration())
+    if file is not None and not file.exists():
+        return _between(scripts, None)
+    db = dialect.connect(parsed)
+    try:
+        async with db.connect() as connection:
+            return _between(scripts, await connection.run_sync(_current))
+    except dialect.OUTAGES as error:
+        raise dialect.fault(error) from error
+    finally:
+        await db.dispose()
+
+
 async def upgrade(url: URL) -> list[str]:
     """The same for a caller that holds the directory's lock."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="migrate") as thread:
