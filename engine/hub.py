@@ -218,7 +218,8 @@ class Hub:
     def _piece(self, call: _Call, total: int) -> int:
         if call.share is Share.ROWS:
             return 1
-        return min(self._limits.get(call.key, total), self.fixed_rows or total)
+        wanted = self.fixed_rows if call.share is Share.BATCH and self.fixed_rows else total
+        return min(wanted, self._limits.get(call.key, wanted))
 
     def _pieces(self, call: _Call, arguments: list[Arguments], size: int) -> Any:
         alone, fixed = len(arguments) == 1, call.share is Share.BATCH and self.fixed_rows > 0
