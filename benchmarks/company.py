@@ -9,9 +9,8 @@ import asyncio
 import json
 import time
 
-from engine.local import LocalEngine
-
 from engine.api import ImagineRequest, Part
+from engine.local import LocalEngine
 from engine.shelf import Shelf
 
 WORDS = ("a fox in the snow, 3d render", "a castle at sunset", "a rocket in space, pixel art", "an octopus under the sea")

@@ -87,7 +87,7 @@ async def database_finding(settings: Settings) -> Finding:
         return Finding(level="fail", what="database", text=f"{kind}: {reason}", fix="Check WORDUP_DATABASE_URL and that the server is up.")
     if pending:
         return Finding(
-            level="note", what="database", text=f"{kind}: {len(pending)} migrations to apply", fix="They are applied at start, or now by `wordup migrate`."
+            level="note", what="database", text=f"{kind}: to be migrated ({len(pending)})", fix="Done at start, or now by `wordup migrate`."
         )
     return Finding(level="ok", what="database", text=f"{kind}: up to date")
 

@@ -34,7 +34,9 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="What draws.")
     max_rows: int = Field(0, ge=0, description="Pictures stepping at once; 0 chooses by the device.")
     threads: int = Field(0, ge=0, description="CPU threads for drawing; 0 takes all cores.")
-    reproducible: bool = Field(True, description="The same seed gives the same bits whoever else draws (pads every step to one batch size).")
+    reproducible: bool | None = Field(
+        None, description="Whether a seed gives the same bits whoever else draws (small batches are padded). Empty: yes on a CPU, where it costs little."
+    )
 
     credits_cap: float = Field(60.0, gt=0, description="What a member's wallet holds at most. One credit is about one grid of four at default settings.")
     credits_per_hour: float = Field(30.0, ge=0, description="How fast a member's wallet refills.")

@@ -22,6 +22,8 @@ def _no_environment(monkeypatch, tmp_path):
 
 def shown(value: object) -> str:
     text = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+    if text is None:
+        return ""
     return str(text).lower() if isinstance(text, bool) else f"{text:g}" if isinstance(text, float) else str(text)
 
 
