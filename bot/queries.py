@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 from typing import Protocol
 
@@ -69,8 +69,9 @@ class Queries:
         self._remember(shown.job)
         match shown.job.status:
             case Status.QUEUED:
-                position, eta = await self._queue.eta(shown.job.id) or (None, None)
-                return shown.evolve(position=position, eta=eta)
+                if standing := await self._queue.eta(shown.job.id):
+                    return shown.evolve(position=standing[0], eta=standing[1])
+                return self._stepped(await self._store.shown(shown.job.id))  # it was claimed a moment ago
             case Status.RUNNING:
                 return self._stepped(shown)
         return shown
@@ -136,7 +137,7 @@ class Queries:
     def models(self) -> tuple[Capabilities, ...]:
         return self._engine.models()
 
-    async def watch(self, actor: Actor) -> AsyncIterator[Card]:
+    async def watch(self, actor: Actor) -> AsyncGenerator[Card, None]:
         """Cards of the actor's jobs as they change; the newest state only when the reader is slow, but an end always.
 
         While a job runs and nothing but its progress moves, the store is not asked again.

@@ -154,7 +154,7 @@ def test_a_single_picture_can_be_enlarged_as_far_as_the_limit():
 def test_a_child_says_where_it_came_from_and_leads_there():
     parent = Origin(job_id=next(IDS), verb=Verb.VARY.value, index=1)
     card = card_of(shown(Status.DONE, parent=parent))
-    assert card.text.splitlines()[-1] == "V2 of an earlier grid."
+    assert card.text.splitlines()[-1] == "V2 of an earlier picture."
     assert card.rows[-1][-1].action == Action(verb=Verb.SHOW, job_id=parent.job_id)
 
 

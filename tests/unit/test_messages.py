@@ -73,7 +73,9 @@ def test_every_id_that_is_said_exists(english: Catalogue):
     missing = {f"{where} {message}" for where, message, _ in calls() if message not in english}
     assert not missing
     sections = {each.split(".")[0] for each in english}
-    strays = {each for each in spoken()[0] if each.split(".")[0] in sections - {"web", "queue", "list", "job"} and each not in english and not each.endswith(".html")}
+    strays = {
+        each for each in spoken()[0] if each.split(".")[0] in sections - {"web", "queue", "list", "job"} and each not in english and not each.endswith(".html")
+    }
     assert not strays
 
 
@@ -84,7 +86,11 @@ def test_every_id_is_said_somewhere(english: Catalogue):
 
 
 def test_every_parameter_of_a_text_is_given(english: Catalogue):
-    wrong = {f"{where} {message} lacks {sorted(lacking)}" for where, message, given in calls() if given is not None and (lacking := english.parameters(message) - given)}
+    wrong = {
+        f"{where} {message} lacks {sorted(lacking)}"
+        for where, message, given in calls()
+        if given is not None and (lacking := english.parameters(message) - given)
+    }
     assert not wrong
     assert sum(given is not None for _, _, given in calls()) > 60
 

@@ -26,9 +26,7 @@ def test_plain_words_are_one_part():
 
 
 def test_every_flag_is_read():
-    words = parse(
-        "a fox --ar 6:4 --seed 7 --no red hat, rain --n 2 --steps 12 --cfg 3.5 --strength .5 --model tiny --sampler DDIM --private in the snow"
-    )
+    words = parse("a fox --ar 6:4 --seed 7 --no red hat, rain --n 2 --steps 12 --cfg 3.5 --strength .5 --model tiny --sampler DDIM --private in the snow")
     assert words == Words(
         parts=(Part(text="a fox in the snow"),),
         unwanted=("red hat", "rain"),
