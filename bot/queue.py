@@ -18,7 +18,7 @@ from bot import limits
 from bot.domain import Job, Status
 from bot.errors import Fault, NotFound
 from bot.ports import Store
-from engine.api import Engine, EngineDied
+from engine.api import Engine, EngineDied, ModelMissing
 
 log = structlog.get_logger(__name__)
 
@@ -118,7 +118,11 @@ class Queue:
         return ahead, (credits + job.cost) * self.seconds_per_credit(job.request.model)
 
     def seconds_per_credit(self, model: str) -> float:
-        """Raises ModelMissing."""
+        """Of the model; of the default one where it is not on the shelf any more."""
+        try:
+            self._engine.capabilities(model)
+        except ModelMissing:
+            model = self._engine.models()[0].model
         return limits.seconds_per_credit(self._engine.capabilities(model), self._engine.pace(model))
 
     # ------------------------------------------------------------------------------------------------ the loops

