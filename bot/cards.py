@@ -107,10 +107,8 @@ def parent_line(job: Job, catalogue: Catalogue) -> str:
     match parent.verb:
         case Verb.PICK:
             return catalogue.say("card.parent_u", number=parent.index + 1)
-        case Verb.VARY if parent.index >= 0:
-            return catalogue.say("card.parent_v", number=parent.index + 1)
         case Verb.VARY:
-            return catalogue.say("card.parent_v_single")
+            return catalogue.say("card.parent_v", number=max(parent.index, 0) + 1)
         case Verb.UPSCALE:
             return catalogue.say("card.parent_x")
         case Verb.REMIX:

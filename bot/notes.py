@@ -8,10 +8,11 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from bot.cards import frames, plain_words, shorten
+from bot.cards import PRIVATE, frames, plain_words, shorten
 from bot.domain import Action, Button, Card, Field, Form, Job, Load, Page, Shown, Status, Verb, Visibility, Wallet
 from bot.errors import BadWords, BotError, Fault
 from bot.messages import Catalogue
+from bot.prompts.clean import MAX_TYPED
 from bot.prompts.flags import FLAGS
 from engine.api import Capabilities
 
@@ -22,6 +23,7 @@ _LABEL = 80
 
 def error_card(error: BotError, catalogue: Catalogue, words: str = "") -> Card:
     """One sentence; the words given back, with a caret line under the place where they went wrong."""
+    words = words[:MAX_TYPED].encode("utf-8", "replace").decode()  # lone surrogates come in by JSON and go out by nothing
     try:
         text = catalogue.say(error.message, **error.parameters)
     except (KeyError, ValueError, TypeError):
@@ -106,7 +108,8 @@ def history_card(page: Page, search: str, catalogue: Catalogue) -> Card:
         star = " ⭐" if any(each.favourite for each in frames(shown)) else ""
         lines.append(catalogue.say("history.line", number=number, words=words) + star)
         hint = catalogue.say("button.show_hint", words=words)
-        buttons.append(Button(label=str(number), hint=hint, action=Action(verb=Verb.SHOW, job_id=shown.job.id)))
+        action = Action(verb=Verb.SHOW, job_id=shown.job.id, argument=PRIVATE if shown.job.private else "")
+        buttons.append(Button(label=str(number), hint=hint, action=action))
     return Card(title=catalogue.say("history.title"), text="\n".join(lines), rows=_fives(buttons), visibility=Visibility.PRIVATE)
 
 

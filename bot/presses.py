@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bot.cards import MAX_EDGE, PRIVATE, frames
-from bot.domain import GRID, Action, Actor, Artifact, Job, Reaction, Shown, Status, Verb
+from bot.domain import GRID, Action, Actor, Artifact, Job, Origin, Reaction, Shown, Status, Verb
 from bot.errors import BadWords, NotFound, Refused
 from bot.prompts import parse, print_words
 from engine.api import Capabilities, ImagineRequest, UpscaleRequest
@@ -35,6 +35,8 @@ def action_of(text: str) -> Action:
         action = Action.decode(text)
         if action.verb is Verb.UPSCALE:
             factor_of(action)
+        if not GRID <= action.index < 100:
+            raise ValueError(f"no picture {action.index}")
     except ValueError:
         raise Refused("refused.unknown_button") from None
     return action
@@ -47,6 +49,12 @@ def reaction_of(event: Reaction) -> Action:
     if verb is None or not (event.added or verb is Verb.FAVOURITE):
         raise Refused("refused.unknown_emoji")
     return Action(verb=verb, job_id=event.job_id, index=index)
+
+
+def origin_of(action: Action) -> Origin:
+    """What a child of this press remembers: which button, of which picture."""
+    of_one = action.verb in (Verb.PICK, Verb.VARY, Verb.UPSCALE)
+    return Origin(job_id=action.job_id, verb=action.verb.value, index=max(action.index, 0) if of_one else GRID)
 
 
 def is_private(action: Action) -> bool:

@@ -14,6 +14,7 @@ from bot.errors import NotFound
 from bot.messages import Catalogue
 from bot.ports import Blobs, Store
 from bot.presses import may_see
+from bot.prompts.clean import clean
 from engine.api import Capabilities, Engine
 
 MAX_ANCESTORS = 50
@@ -59,6 +60,8 @@ class Queries:
 
     async def _seen(self, actor: Actor, job_id: str) -> Shown:
         """The job with its progress, if this actor may see it. Raises NotFound."""
+        if not (len(job_id) == 26 and job_id.isascii() and job_id.isalnum()):
+            raise NotFound("error.not_found")
         shown = await self._store.shown(job_id)
         if not may_see(actor, shown.job):
             raise NotFound("error.not_found")
@@ -95,7 +98,7 @@ class Queries:
     async def history(self, actor: Actor, *, search: str = "", favourites: bool = False, before: str | None = None, limit: int = 24) -> Page:
         """The actor's own jobs, newest first."""
         limit = min(max(limit, 1), 200)
-        found = await self._store.history(actor.key, search=search, favourites=favourites, before=before, limit=limit + 1)
+        found = await self._store.history(actor.key, search=clean(search).text, favourites=favourites, before=before, limit=limit + 1)
         items = tuple([await self._live(shown) for shown in found[:limit]])
         return Page(items=items, before=items[-1].job.id if len(found) > limit else None)
 

@@ -16,7 +16,6 @@ from bot import notes, presses
 from bot.board import Board
 from bot.cards import params_card
 from bot.domain import (
-    GRID,
     Ack,
     Action,
     Actor,
@@ -44,6 +43,7 @@ from bot.limits import cost
 from bot.messages import Catalogue
 from bot.ports import Blobs, Store
 from bot.prompts import Located, Source, Words, choose_model, complete, locate, read, resolve
+from bot.prompts.clean import clean
 from bot.queries import Desk, Queries
 from bot.uploads import Uploads
 from engine.api import Capabilities, Engine, ImagineRequest, ModelMissing, Request, UpscaleRequest
@@ -166,7 +166,7 @@ class WordUpStudio(Queries):
         return error
 
     async def _command(self, event: Command) -> Card:
-        actor, text = event.actor, event.text.strip()
+        actor, text = event.actor, clean(event.text).text.strip()
         match event.name:
             case "imagine":
                 return await self._imagine(event, event.text, event.uploads)
@@ -194,14 +194,14 @@ class WordUpStudio(Queries):
             raise Refused("refused.one_picture", count=len(uploads))
         source = await self._uploads.keep(uploads[0]) if uploads else None
         request = resolve(located.words, capabilities, seed=self._new_seed(), source=source, places=located.places)
-        return await self._submit(event, request, text.strip(), private=bool(located.words.private))
+        return await self._submit(event, request, text, private=bool(located.words.private))
 
     async def _submit(self, event: Event, request: Request, words: str, *, parent: Origin | None = None, private: bool = False) -> Card:
         """Write it down, wake the queue, and show where it stands. Raises OutOfCredits, QueueFull, Refused."""
         job = Job(
             id=self._new_id(),
             request=request,
-            words=words,
+            words=clean(words).text.strip(),  # nothing a database or a page could choke on
             actor=event.actor,
             place=event.place,
             cost=cost(request, self._model_of(request)),
@@ -248,7 +248,7 @@ class WordUpStudio(Queries):
                 wanted = event.added if isinstance(event, Reaction) else None
                 return await self._favourite(actor, shown, action.index, wanted)
         request, words = await self._child(shown, action)
-        return await self._submit(event, request, words, parent=Origin(job_id=job.id, verb=action.verb.value, index=action.index), private=job.private)
+        return await self._submit(event, request, words, parent=presses.origin_of(action), private=job.private)
 
     async def _child(self, shown: Shown, action: Action) -> tuple[Request, str]:
         """What a button that draws asks for, and the words it is shown with. Raises Refused, NotFound."""
@@ -293,7 +293,7 @@ class WordUpStudio(Queries):
             source, before = Source(digest=was.source, width=was.width, height=was.height), Words(strength=was.strength)
         request = resolve(located.words, capabilities, seed=self._new_seed(), source=source, defaults=(before,), places=located.places)
         private = job.private or bool(located.words.private)
-        return await self._submit(event, request, text, parent=Origin(job_id=job.id, verb=Verb.REMIX.value, index=GRID), private=private)
+        return await self._submit(event, request, text, parent=presses.origin_of(action), private=private)
 
     async def _again(self, actor: Actor, action: Action) -> Card:
         """The answer to a delivery that was answered before."""

@@ -167,7 +167,7 @@ pieces = st.sampled_from(
 any_text = st.one_of(st.text(max_size=200), st.lists(pieces, max_size=20).map("".join), st.lists(pieces, max_size=20).map(" ".join))
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(any_text)
 @example("a —seed::1")
 @example("x::—seed")
@@ -187,7 +187,7 @@ def test_any_text_parses_or_gives_one_mistake_that_lies_in_it(text: str):
     assert print_words(parse(print_words(located.words))) == print_words(located.words)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.text(max_size=300))
 def test_cleaning_keeps_the_map_back(text: str):
     cleaned = clean(text)

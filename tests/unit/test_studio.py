@@ -82,6 +82,18 @@ async def test_a_delivery_counts_once(house: House):
     assert await house.balance() == LIMITS.cap - 1
 
 
+async def test_odd_characters_are_kept_out_of_the_store(still: House):
+    card = await still.imagine("a \ud800fox\x00\n\u202ein the\tsnow --seed 7")
+    assert (await still.shown(card)).job.words == "a fox in the snow --seed 7"
+    assert (await still.say("history", "f\ud800ox\x00")).text == "1. a fox in the snow"
+    assert (await still.say("show", "sn\ud800ow")).text == ENGLISH.say("error.not_found")
+    for job_id in ("", "\ud800" * 26, "\0" * 26, "a" * 2000):
+        with pytest.raises(NotFound):
+            await still.studio.card(ADA, job_id)
+    refused = await still.imagine("a \ud800 fox --sede")
+    assert refused.code.encode().splitlines()[0] == b"a \xc2\xb7 fox --sede"
+
+
 # ------------------------------------------------------------------------------------------------ mistakes
 
 
@@ -118,7 +130,16 @@ async def test_the_form_draws(house: House):
 
 
 async def test_what_was_never_a_button_changes_nothing(still: House):
-    for text in ("", "w1", "w1:z:" + "0" * 26 + ":0:", "w1:u:short:0:", "w1:x:" + "0" * 26 + ":0:3", "x" * 500, "w1:u:" + "0" * 26 + ":one:"):
+    for text in (
+        "",
+        "w1",
+        "w1:z:" + "0" * 26 + ":0:",
+        "w1:u:short:0:",
+        "w1:x:" + "0" * 26 + ":0:3",
+        "x" * 500,
+        "w1:u:" + "0" * 26 + ":one:",
+        "w1:r:" + "0" * 26 + ":" + "9" * 60 + ":",
+    ):
         assert still.studio.greet(still.press(text)).card == await still.studio.handle(still.press(text))
         assert (await still.studio.handle(still.press(text))).text == ENGLISH.say("refused.unknown_button")
     gone = await still.studio.handle(still.press(Action(verb=Verb.PICK, job_id="0" * 26)))
