@@ -5,6 +5,7 @@ Called by `bot.store.sql` and `bot.store.migrate`.
 
 from __future__ import annotations
 
+import errno
 import json
 import random
 from collections.abc import Callable
@@ -34,6 +35,7 @@ OUTAGES: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, *_DRIVER)
 
 COMMAND_TIMEOUT = 30.0  #: seconds one statement may take on Postgres
 BUSY_TIMEOUT = 10.0  #: seconds to wait for another connection's lock on SQLite
+_FULL = frozenset({"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "53100", errno.ENOSPC, errno.EDQUOT})  # 53100: Postgres' disk_full
 _SQLSTATES_TO_RETRY = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected
 
 
@@ -108,11 +110,9 @@ def worth_retrying(error: Exception) -> bool:
 
 def fault(error: Exception) -> Fault:
     """Vendor errors, mapped once: a full disk is told apart because an operator can do something about it."""
-    text = str(error.orig if isinstance(error, DBAPIError) else error)
-    sqlstate = getattr(getattr(error, "orig", None), "sqlstate", None)
-    if sqlstate == "53100" or any(phrase in text for phrase in ("database or disk is full", "No space left on device", "disk I/O error")):
-        return Fault("error.disk_full", detail=text)
-    return Fault("fault.database", detail=text)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    codes = {getattr(cause, "sqlite_errorname", None), getattr(cause, "sqlstate", None), getattr(cause, "errno", None)}
+    return Fault("fault.database" if codes.isdisjoint(_FULL) else "error.disk_full", detail=str(cause))
 
 
 Jitter = Callable[[], float]

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from sqlalchemy import delete as delete_from
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain import Artifact, Job, Shown, Status
@@ -48,14 +48,15 @@ async def active(db: AsyncConnection, actor_key: str) -> tuple[Job, ...]:
     return tuple(job_of(row) for row in rows.mappings())
 
 
-async def find_picture(db: AsyncConnection, digest: str) -> tuple[Job, Artifact] | None:
+async def find_picture(db: AsyncConnection, digest: str, actor_key: str) -> tuple[Job, Artifact] | None:
     """See `Store.find_picture`. Who drew it comes before who uploaded it."""
-    drawn = select(artifacts).join(jobs, jobs.c.id == artifacts.c.job_id).where(artifacts.c.digest == digest, _HERE)
+    visible = or_(jobs.c.private.is_(False), jobs.c.actor_key == actor_key)
+    drawn = select(artifacts).join(jobs, jobs.c.id == artifacts.c.job_id).where(artifacts.c.digest == digest, visible, _HERE)
     picture = (await db.execute(drawn.order_by(artifacts.c.job_id, artifacts.c.idx).limit(1))).mappings().one_or_none()
     if picture is not None:
         row = (await db.execute(select(jobs).where(jobs.c.id == picture["job_id"]))).mappings().one()
         return job_of(row), artifact_of(picture)
-    used = select(jobs).join(inputs, inputs.c.job_id == jobs.c.id).where(inputs.c.digest == digest, _HERE)
+    used = select(jobs).join(inputs, inputs.c.job_id == jobs.c.id).where(inputs.c.digest == digest, visible, _HERE)
     row_or_none = (await db.execute(used.order_by(jobs.c.id).limit(1))).mappings().one_or_none()
     if row_or_none is None:
         return None

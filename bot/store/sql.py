@@ -128,8 +128,8 @@ class SqlStore:
     async def active(self, actor_key: str) -> tuple[Job, ...]:
         return await self._read(gallery.active, actor_key)
 
-    async def find_picture(self, digest: str) -> tuple[Job, Artifact] | None:
-        return await self._read(gallery.find_picture, digest)
+    async def find_picture(self, digest: str, actor_key: str) -> tuple[Job, Artifact] | None:
+        return await self._read(gallery.find_picture, digest, actor_key)
 
     async def wallet(self, actor_key: str, *, cap: float, per_hour: float) -> Wallet:
         return await self._read(wallet.read, actor_key, cap=cap, per_hour=per_hour)
