@@ -176,6 +176,7 @@ class App:
                     for task in tasks:
                         task.cancel()
         finally:
+            await self.studio.aclose()
             await self.monitor.aclose()
             await self.engine.aclose()
             await self.store.aclose()

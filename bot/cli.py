@@ -128,12 +128,15 @@ def imagine(
                     actor=actor, place=Place(platform="terminal"), reply_to=reply_to, delivery_id=new_id(), name="imagine", text=text, uploads=uploads
                 )
                 ack = bot.studio.greet(command)
+                if ack.form is not None:  # no words: a chat would ask for them
+                    console.print('Say what to draw, such as: wordup imagine "a fox in the snow, 3d render"', markup=False, highlight=False)
+                    return 2
                 card = ack.card or await bot.studio.handle(command)
                 if card.job_id:
                     card = await terminal.end(card.job_id)
                 if card.status is not Status.DONE:
                     console.print(card.title, style="bold red", markup=False, highlight=False)
-                    console.print(card.text, markup=False, highlight=False)
+                    console.print("\n".join(line for line in (card.text, card.code) if line), markup=False, highlight=False)
                     return 2
                 shown = await bot.store.shown(card.job_id)
                 pictures = {a.index: await bot.blobs.get(a.digest) for a in shown.artifacts}

@@ -187,8 +187,8 @@ class Store(Protocol):
     async def active(self, actor_key: str) -> tuple[Job, ...]:
         """Queued and running, oldest first."""
 
-    async def find_picture(self, digest: str) -> tuple[Job, Artifact] | None:
-        """A job (the oldest) that has this picture; uploads used as sources count for their job with index -2."""
+    async def find_picture(self, digest: str, actor_key: str) -> tuple[Job, Artifact] | None:
+        """A job (the oldest this actor may see: not private, or their own) that has this picture; uploads used as sources count with index -2."""
 
     async def wallet(self, actor_key: str, *, cap: float, per_hour: float) -> Wallet:
         """Refilled until now; a full one for a newcomer."""

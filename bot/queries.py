@@ -123,7 +123,7 @@ class Queries:
 
     async def picture(self, actor: Actor, digest: str) -> bytes:
         """A stored picture this actor may see. Raises NotFound."""
-        found = await self._store.find_picture(digest)
+        found = await self._store.find_picture(digest, actor.key)
         if found is None or not may_see(actor, found[0]):
             raise NotFound("error.not_found")
         try:

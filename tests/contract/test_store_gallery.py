@@ -119,11 +119,21 @@ async def test_a_picture_leads_to_the_job_that_drew_it_or_was_given_it(store: Sq
     oldest = await drawn(store, job(source=upload), "same")
     await drawn(store, job(BOB, source=upload), "same")
     await submit(store, job(BOB, source=digest("same")))
-    job_found, artifact = await store.find_picture(digest("same")) or pytest.fail("not there")
+    job_found, artifact = await store.find_picture(digest("same"), ALICE.key) or pytest.fail("not there")
     assert (job_found, artifact.index) == (oldest, 0)
-    job_found, artifact = await store.find_picture(upload) or pytest.fail("not there")
+    job_found, artifact = await store.find_picture(upload, ALICE.key) or pytest.fail("not there")
     assert (job_found, artifact.index, artifact.digest, artifact.job_id) == (oldest, -2, upload, oldest.id)
-    assert await store.find_picture(digest("nowhere")) is None
+    assert await store.find_picture(digest("nowhere"), ALICE.key) is None
+
+
+async def test_somebody_elses_private_twin_hides_no_picture(store: SqlStore) -> None:
+    private = await drawn(store, job(private=True), "twin")
+    assert await store.find_picture(digest("twin"), BOB.key) is None
+    open_one = await drawn(store, job(BOB), "twin")
+    found, _ = await store.find_picture(digest("twin"), BOB.key) or pytest.fail("not there")
+    assert found == open_one
+    found, _ = await store.find_picture(digest("twin"), ALICE.key) or pytest.fail("not there")
+    assert found == private
 
 
 async def test_a_deleted_job_is_nowhere_and_its_pictures_are_not_needed_but_what_came_from_it_is(store: SqlStore) -> None:
@@ -136,7 +146,7 @@ async def test_a_deleted_job_is_nowhere_and_its_pictures_are_not_needed_but_what
     with pytest.raises(NotFound):
         await store.favourite(parent.id, 0, True)
     assert [shown.job.id for shown in await store.history(ALICE.key)] == [child.id]
-    assert await store.find_picture(digest("b")) is None
+    assert await store.find_picture(digest("b"), ALICE.key) is None
     assert await store.referenced(map(digest, ("a", "b", "c", "upload", "nowhere"))) == {digest("a"), digest("c")}
     assert [notice.job_id for notice in await store.notices(["web"])] == [child.id]
     assert await execute(store, "SELECT status FROM jobs WHERE id = :id", id=parent.id) == [("done",)]
