@@ -132,6 +132,8 @@ class LocalEngine:
             raise
 
     async def _blocking(self, function: Callable[..., Any], *args: Any) -> Any:
+        if self._closed:
+            raise EngineDied("the engine is closed")
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
 
     # ------------------------------------------------------------------------------------------------ the thread's life
@@ -177,7 +179,7 @@ class LocalEngine:
         if device:
             device.stop()
             if not device.abandoned:
-                await self._blocking(device.join, CLOSING)
+                await asyncio.get_running_loop().run_in_executor(self._pool, device.join, CLOSING)
             self._bury(device, EngineDied("the engine was closed"))
         self._pool.shutdown(wait=False)
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import hashlib
+import io
 import json
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from engine.api import ImagineRequest, Part, Progress
 from engine.local import LocalEngine
@@ -103,8 +113,6 @@ def _tokenizer(folder: Path) -> Any:
 
 def write_manifest(model: Path) -> None:
     """Digest every file of a model directory but the manifest itself."""
-    import hashlib
-
     files = sorted(path for path in model.rglob("*") if path.is_file() and path.name != "MANIFEST.sha256")
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(model).as_posix()}\n" for path in files]
     (model / "MANIFEST.sha256").write_text("".join(lines), encoding="utf-8")
@@ -138,3 +146,28 @@ def imagine(words: str = "a fox", model: str = "tiny", **changes: Any) -> Imagin
 
 def ignore(progress: Progress) -> None:
     """A report nobody reads."""
+
+
+@functools.cache
+def tiny() -> Path:
+    """The model directory every test shares; tests that damage one copy it first."""
+    folder = Path(tempfile.mkdtemp(prefix="wordup-tiny-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return build_tiny(folder)
+
+
+def pixels(png: bytes) -> NDArray[np.int16]:
+    """Height × width × 3, signed so that differences can be taken."""
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(np.int16)
+
+
+def picture(seed: int, width: int, height: int) -> bytes:
+    """A PNG of soft random colours."""
+    coarse = np.random.default_rng(seed).integers(0, 255, (4, 4, 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(out, "PNG")
+    return out.getvalue()
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
