@@ -27,8 +27,11 @@ A model is an ordinary diffusers pipeline directory with three more files:
     variant = ""                    # diffusers' file name variant
     examples = ["a fox in the snow, 3d render"]
 
-`MANIFEST.sha256`, lines of `<hex>  <relative path>`, checked before loading; and `vocabulary.json`, lists of words by kind
-(`things`, `places`, `styles`, `colours`) for autocomplete. `upscaler/` may hold a super-resolution network (see engine.upscale).
+`size_multiple`, `min_size`, `max_size` and `cost` are read too, for `multiple`, `min_edge`, `max_edge` and `cost_factor`.
+
+`MANIFEST.sha256`, lines of `<hex>  <relative path>`, checked before loading; and `vocabulary.json`, words by kind (`things`, `places`,
+`styles`, `colours`) for autocomplete: a list of words, a list of lists of synonyms, or a mapping from a word to its synonyms; its `examples`
+(`{"prompt": …}`) stand in for the card's. `upscaler/` may hold a super-resolution network (see engine.upscale).
 """
 
 from __future__ import annotations
@@ -161,30 +164,36 @@ def _entry(folder: Path, card: Mapping[str, Any]) -> Entry:
     family = str(card["family"])
     if family not in OPERATIONS:
         raise ValueError(f"family {family!r} is not one of {', '.join(OPERATIONS)}")
-    width, height = int(card.get("width", 512)), int(card.get("height", card.get("width", 512)))
-    max_guidance = float(card.get("max_guidance", 20.0))
-    operations = OPERATIONS[family] & frozenset(card.get("operations", OPERATIONS[family]))
-    cost_factor = float(card.get("cost_factor", 1.0))
-    own = str(card.get("scheduler", ""))
+
+    def read(default: Any, *names: str) -> Any:
+        return next((card[name] for name in names if name in card), default)
+
+    words = _read_json(folder / "vocabulary.json")
+    width = int(read(512, "width"))
+    height = int(read(width, "height"))
+    steps = int(read(20, "steps"))
+    max_guidance = float(read(20.0, "max_guidance"))
+    operations = OPERATIONS[family] & frozenset(read(OPERATIONS[family], "operations"))
+    cost_factor = float(read(1.0, "cost_factor", "cost"))
     can = Capabilities(
-        model=str(card.get("name", folder.name)),
-        title=str(card.get("title", folder.name)),
-        licence=str(card.get("licence", card.get("license", ""))),
+        model=str(read(folder.name, "name")),
+        title=str(read(folder.name, "title")),
+        licence=str(read("", "licence", "license")),
         operations=operations - {"unwanted"} if max_guidance <= 1 else operations,
         width=width,
         height=height,
-        multiple=int(card.get("multiple", 8)),
-        min_edge=int(card.get("min_edge", min(width, height) // 2)),
-        max_edge=int(card.get("max_edge", 2 * max(width, height))),
-        steps=int(card.get("steps", 20)),
-        max_steps=int(card.get("max_steps", max(50, int(card.get("steps", 20))))),
-        guidance=float(card.get("guidance", min(7.0, max_guidance))),
+        multiple=int(read(8, "multiple", "size_multiple")),
+        min_edge=int(read(min(width, height) // 2, "min_edge", "min_size")),
+        max_edge=int(read(2 * max(width, height), "max_edge", "max_size")),
+        steps=steps,
+        max_steps=int(read(max(50, steps), "max_steps")),
+        guidance=float(read(min(7.0, max_guidance), "guidance")),
         max_guidance=max_guidance,
-        max_count=min(9, int(card.get("max_count", 9))),
-        schedulers=tuple(str(name) for name in card.get("schedulers", SCHEDULERS)),
+        max_count=min(9, int(read(9, "max_count"))),
+        schedulers=tuple(map(str, read(SCHEDULERS, "schedulers"))),
         cost_factor=cost_factor,
-        examples=tuple(str(example) for example in card.get("examples", ())),
-        words=_vocabulary(folder / "vocabulary.json"),
+        examples=tuple(map(_example, read(words.get("examples", ()), "examples"))),
+        words={kind: _names(words[kind]) for kind in ("things", "places", "styles", "colours") if kind in words},
     )
     fits = can.multiple >= 1 and 0 < can.min_edge <= min(width, height) and max(width, height) <= can.max_edge
     if not fits or width % can.multiple or height % can.multiple:
@@ -195,16 +204,27 @@ def _entry(folder: Path, card: Mapping[str, Any]) -> Entry:
         folder=folder,
         family=family,
         can=can,
-        scheduler=own,
-        dtype=str(card.get("dtype", "float16")),
-        variant=card.get("variant") or None,
-        pace=float(card.get("pace", cost_factor)),
+        scheduler=str(read("", "scheduler")),
+        dtype=str(read("float16", "dtype")),
+        variant=read("", "variant") or None,
+        pace=float(read(cost_factor, "pace")),
     )
 
 
-def _vocabulary(path: Path) -> dict[str, tuple[str, ...]]:
-    """Lists of words by kind; empty when there is no such file."""
+def _read_json(path: Path) -> dict[str, Any]:
+    """An object, empty when there is no such file."""
     if not path.is_file():
         return {}
     data = json.loads(path.read_text(encoding="utf-8"))
-    return {str(kind): tuple(map(str, words)) for kind, words in data.items() if isinstance(words, list)}
+    if not isinstance(data, dict):
+        raise ValueError(f"{path.name} is not an object")
+    return data
+
+
+def _names(words: Any) -> tuple[str, ...]:
+    """The words a member would type, of `[word]`, `[[word, synonym]]` or `{word: [synonym]}`."""
+    return tuple(str(word[0]) if isinstance(word, list) and word else str(word) for word in words)
+
+
+def _example(example: Any) -> str:
+    return str(example["prompt"] if isinstance(example, dict) else example)

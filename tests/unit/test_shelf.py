@@ -52,7 +52,7 @@ def test_a_full_card_is_read_as_written(tmp_path: Path) -> None:
     examples = ["a fox"]
     """
     path = model(tmp_path, card=card)
-    (path / "vocabulary.json").write_text(json.dumps({"things": ["fox"], "colours": ["red"], "version": 3}))
+    (path / "vocabulary.json").write_text(json.dumps({"things": ["fox"], "colours": ["red"], "version": [3]}))
     (can,) = Shelf.open([path], pocket=False).models()
     assert can == Capabilities(
         model="pocket",
@@ -74,6 +74,15 @@ def test_a_full_card_is_read_as_written(tmp_path: Path) -> None:
         examples=("a fox",),
         words={"things": ("fox",), "colours": ("red",)},
     )
+
+
+def test_other_spellings_of_a_card_and_its_vocabulary_are_read(tmp_path: Path) -> None:
+    path = model(tmp_path, card='family = "sd"\nwidth = 128\nsize_multiple = 16\nmin_size = 64\nmax_size = 256\ncost = 0.5\n')
+    words = {"things": [["fox", "vixen"], ["apple"]], "places": {"snow": ["in the snow"]}, "colours": ["red"], "examples": [{"prompt": "a fox", "seed": 3}]}
+    (path / "vocabulary.json").write_text(json.dumps(words))
+    (can,) = Shelf.open([path], pocket=False).models()
+    assert (can.multiple, can.min_edge, can.max_edge, can.cost_factor) == (16, 64, 256, 0.5)
+    assert can.words == {"things": ("fox", "apple"), "places": ("snow",), "colours": ("red",)} and can.examples == ("a fox",)
 
 
 def test_a_model_without_guidance_takes_no_unwanted_words(tmp_path: Path) -> None:
