@@ -165,6 +165,24 @@ async def test_details_are_a_note_to_the_member() -> None:
     assert "How it was made" in shown_text(page)
     assert f'href="/job/{job}"' in page
     assert (note["kind"], note["job"], note["refused"]) == ("note", job, False)
+    assert f'id="card-{job}"' in note["card"]
+
+
+async def test_after_deleting_the_script_is_told_that_the_card_is_gone() -> None:
+    async with Site() as site, site.visitor() as visitor:
+        job = await drawn(site, visitor)
+        note = json.loads((await visitor.post("/press", {"action": Action(verb=Verb.DELETE, job_id=job).encode()}, headers=JSON))[1])
+        assert (note["kind"], note["job"], note["card"]) == ("note", job, "")
+        assert (await visitor.get(f"/job/{job}"))[0] == 404
+
+
+async def test_a_button_that_stays_down_says_whether_it_is() -> None:
+    async with Site() as site, site.visitor() as visitor:
+        job = await drawn(site, visitor)
+        assert (await visitor.get(f"/job/{job}"))[1].count('aria-pressed="false"') == 1
+        await visitor.post("/press", {"action": Action(verb=Verb.FAVOURITE, job_id=job).encode()})
+        page = (await visitor.get(f"/job/{job}"))[1]
+        assert (page.count('aria-pressed="true"'), page.count('aria-pressed="false"')) == (1, 0)
 
 
 @pytest.mark.parametrize("action", ["", "nonsense", "w1:z:01KD0000000000000000000001:0:", "w1:v:01KD0000000000000000009999:0:", "x" * 5000])

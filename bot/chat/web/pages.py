@@ -205,7 +205,10 @@ class Pages:
     async def _show_note(self, request: web.Request, card: Card, words: str, pressed: str, *, refused: bool) -> web.Response:
         if _wants_json(request):
             html = self._fragment(request, "_note.html", note=render.card_view(self.frame.catalogue, card))
-            return web.json_response({"kind": "note", "job": pressed, "refused": refused, "title": card.title, "text": card.text, "html": html})
+            now = await self._view(request[ACTOR], pressed) if pressed else None
+            card_now = self._fragment(request, "_card.html", card=now, large=False) if now else ""
+            answer = {"kind": "note", "job": pressed, "card": card_now, "refused": refused, "title": card.title, "text": card.text, "html": html}
+            return web.json_response(answer)
         if refused:
             return await self._home(request, words=words, notice=card, status=422)
         return self._page(request, "note.html", note=render.card_view(self.frame.catalogue, card), job=pressed)

@@ -37,7 +37,7 @@ class ButtonView:
     hint: str
     value: str  #: the encoded action
     style: str
-    pressed: bool
+    pressed: str  #: "true" or "false" for one that stays down, else empty
     number: int  #: of the picture it is about, 0 for the whole job
     confirm: str  #: the question to ask first, or empty
     href: str  #: where it leads when it only shows another job, or empty
@@ -159,7 +159,7 @@ def _button(say: Catalogue, button: Button) -> ButtonView:
         hint=button.hint or button.label,
         value=button.action.encode(),
         style=button.style,
-        pressed=button.pressed,
+        pressed=str(button.pressed).lower() if button.pressed or button.action.verb is Verb.FAVOURITE else "",
         number=max(0, button.action.index + 1),
         confirm=say.say("web.confirm_delete") if button.action.verb is Verb.DELETE else "",
         href=f"/job/{button.action.job_id}" if button.action.verb is Verb.SHOW else "",

@@ -25,6 +25,7 @@ function notice(answer) {
   bold.textContent = answer.title;
   line.append(bold, answer.text ? ` ${answer.text}` : "");
   box.replaceChildren(line);
+  reading.textContent = "";
 }
 
 function show(html) {
@@ -54,10 +55,14 @@ async function refresh(id) {
   let answer;
   try { answer = await fetch(`/card/${id}${large}`, { cache: "no-store" }); } catch { return; }
   if (answer.ok) place(await answer.text(), id);
-  else if (answer.status === 404) {
-    document.getElementById(`card-${id}`)?.remove();
-    if ($("[data-sole]")) location.assign("/");
-  }
+  else if (answer.status === 404) remove(id);
+}
+
+function remove(id) {
+  const card = document.getElementById(`card-${id}`);
+  if (card?.contains(document.activeElement)) (card.nextElementSibling ?? words)?.focus({ preventScroll: true });
+  card?.remove();
+  if (card && $("[data-sole]")) location.assign("/");
 }
 
 document.addEventListener("submit", async (event) => {
@@ -82,7 +87,7 @@ document.addEventListener("submit", async (event) => {
     say(answer.say);
     if (form === prompt) drawn();
   } else if (answer.kind === "form") show(answer.html);
-  else if (answer.kind === "note" && !answer.refused) { show(answer.html); if (answer.job) refresh(answer.job); }
+  else if (answer.kind === "note" && !answer.refused) { show(answer.html); if (answer.job && !answer.card) remove(answer.job); }
   else notice(answer);
 });
 
@@ -212,13 +217,17 @@ function step(by) {
 }
 
 async function ask() {
-  const number = ++asked, text = words.value, data = new FormData();
+  const number = ++asked, text = words.value, at = points(words.selectionStart), data = new FormData();
+  $("#notice").replaceChildren();
   if (!text.trim()) { read = { text, spans: [] }; reading.textContent = ""; paint(); close(); return; }
   data.set("token", $("[name=token]", prompt).value);
   data.set("text", text);
-  data.set("at", points(words.selectionStart));
+  data.set("at", at);
   const answer = await post("/read", data);
   if (number !== asked || answer.kind) return;
+  // A flag that is still being typed is no mistake yet.
+  const early = answer.hints.length && answer.mistakeAt?.[1] === at;
+  if (early) [answer.mistake, answer.mistakeAt, answer.spans] = ["", null, answer.spans.filter((span) => span[2] !== "mistake")];
   read = { text, spans: answer.spans };
   if (answer.mistakeAt && !answer.spans.some((span) => span[2] === "mistake")) read.spans.push([...answer.mistakeAt, "mistake"]);
   reading.textContent = answer.mistake || answer.cost;
@@ -231,6 +240,7 @@ function drawn() {
   if (file.value) { file.value = ""; file.dispatchEvent(new Event("change")); }
   clearTimeout(timer);
   asked++;
+  reading.textContent = "";
   close();
   words.select();
 }
