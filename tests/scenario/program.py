@@ -38,9 +38,10 @@ class Program:
         lines: queue.Queue[str | None] = queue.Queue()
 
         def read(stream: Any = self.process.stdout) -> None:
-            for line in stream:
-                self.output.append(line)
-                lines.put(line)
+            with stream:
+                for line in stream:
+                    self.output.append(line)
+                    lines.put(line)
             lines.put(None)
 
         threading.Thread(target=read, daemon=True).start()
