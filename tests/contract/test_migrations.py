@@ -1,7 +1,5 @@
 """Migrations, on both databases: from nothing, again, at start, in step with the tables, with a backup, under a lock."""
 
-# ruff: noqa: F811  (pytest's fixtures are imported, and named as parameters)
-
 from __future__ import annotations
 
 import asyncio
@@ -21,7 +19,6 @@ from bot.store.migrate import migrate, script_folder
 from bot.store.sql import SqlStore
 from bot.store.tables import metadata
 from tests.contract.jobs import job, submit
-from tests.contract.stores import new_postgres_database, postgres_server  # noqa: F401
 
 ALL = sorted(path.name.split("_")[0] for path in (script_folder() / "versions").glob("*.py"))
 

@@ -1,7 +1,5 @@
 """The Store's contract, over SQLite and Postgres: deliveries, claims, leases, fairness, wallets, what is owed."""
 
-# ruff: noqa: F811  (pytest's fixtures are imported, and named as parameters)
-
 from __future__ import annotations
 
 import asyncio
@@ -15,18 +13,7 @@ from bot.domain import Actor, Job, Receipt, ReplyTo, Said, Status
 from bot.errors import Fault, NotFound, OutOfCredits, QueueFull
 from bot.store.sql import SqlStore
 from bot.store.tables import wallets
-from tests.contract.jobs import ALICE, BOB, PLENTY, job, pictures, submission, submit
-from tests.contract.stores import (  # noqa: F401
-    OpenStore,
-    database_url,
-    execute,
-    new_postgres_database,
-    open_store,
-    postgres_server,
-    postgres_url,
-    sqlite_url,
-    store,
-)
+from tests.contract.jobs import ALICE, BOB, PLENTY, OpenStore, execute, job, pictures, submission, submit
 
 LEASE = timedelta(minutes=5)
 OVER = timedelta(0)  # a lease that has run out as soon as it is given

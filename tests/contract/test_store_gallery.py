@@ -1,7 +1,5 @@
 """The Store's contract, continued: history, search, families, favourites, deleting, retention, what the collection of files needs."""
 
-# ruff: noqa: F811  (pytest's fixtures are imported, and named as parameters)
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -12,17 +10,7 @@ import pytest
 from bot.domain import GRID, Job, Origin, Status
 from bot.errors import NotFound
 from bot.store.sql import SqlStore
-from tests.contract.jobs import ALICE, BOB, digest, job, pictures, submit
-from tests.contract.stores import (  # noqa: F401
-    database_url,
-    execute,
-    new_postgres_database,
-    open_store,
-    postgres_server,
-    postgres_url,
-    sqlite_url,
-    store,
-)
+from tests.contract.jobs import ALICE, BOB, digest, execute, job, pictures, submit
 
 LEASE = timedelta(minutes=5)
 NOW = timedelta(0)  # everything that has ended is older than that

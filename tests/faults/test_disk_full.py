@@ -1,7 +1,5 @@
 """A full disk: one clear error, nothing charged, nothing half written, and it goes on when there is room again."""
 
-# ruff: noqa: F811  (pytest's fixtures are imported, and named as parameters)
-
 from __future__ import annotations
 
 import errno
@@ -20,7 +18,6 @@ from bot.errors import Fault
 from bot.store.blobs import DiskBlobs
 from bot.store.sql import SqlStore
 from tests.contract.jobs import ALICE, PLENTY, job, pictures, submission, submit
-from tests.contract.stores import sqlite_url  # noqa: F401
 
 LEASE = timedelta(hours=1)
 

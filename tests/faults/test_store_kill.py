@@ -1,7 +1,5 @@
 """kill -9 in the middle of submitting, claiming and finishing: what was promised is kept, and nothing is there twice."""
 
-# ruff: noqa: F811  (pytest's fixtures are imported, and named as parameters)
-
 from __future__ import annotations
 
 import asyncio
@@ -11,24 +9,24 @@ from collections import defaultdict
 from datetime import timedelta
 
 from bot.store.sql import SqlStore
-from tests.contract.jobs import PLENTY
-from tests.contract.stores import execute, sqlite_url  # noqa: F401
+from tests.contract.jobs import PLENTY, execute
 
-ROUNDS = 6
+ROUNDS = 5
 
 
-async def suffer(url: str, seed: int, lifetime: float) -> list[list[str]]:
-    """Run a victim, kill it `lifetime` seconds after it is ready, and return what it said."""
+async def suffer(url: str, seed: int, lines: int, delay: float) -> list[list[str]]:
+    """Run a victim, kill it `delay` seconds after it has said so many lines, and return all it said."""
     victim = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.faults.store_victim", url, str(seed), stdout=asyncio.subprocess.PIPE)
     assert victim.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         assert await victim.stdout.readline() == b"ready\n"
-    await asyncio.sleep(lifetime)
+        said = [await victim.stdout.readline() for _ in range(lines)]
+    await asyncio.sleep(delay)
     assert victim.returncode is None, "it died by itself"
     victim.kill()
-    output = await victim.stdout.read()
+    said += (await victim.stdout.read()).splitlines()
     await victim.wait()
-    return [line.split() for line in output.decode().splitlines()]
+    return [line.decode().split() for line in said]
 
 
 async def test_a_killed_process_loses_nothing_doubles_nothing_and_owes_nobody(sqlite_url: str) -> None:
@@ -36,7 +34,7 @@ async def test_a_killed_process_loses_nothing_doubles_nothing_and_owes_nobody(sq
     promised: dict[str, list[str]] = {}
     ended: dict[str, str] = {}
     for number in range(ROUNDS):
-        for kind, subject, *rest in await suffer(sqlite_url, number, 0.02 + chance.random() / 3):
+        for kind, subject, *rest in await suffer(sqlite_url, number, chance.randrange(2, 25), chance.random() / 100):
             if kind == "accepted":
                 promised[subject] = rest
             else:
@@ -46,7 +44,7 @@ async def test_a_killed_process_loses_nothing_doubles_nothing_and_owes_nobody(sq
         await store.start()
         await check(store, promised, ended)
         await store.aclose()
-    assert len(promised) > ROUNDS and len(ended) > ROUNDS, "the victims did not live long enough to prove anything"
+    assert promised and ended, "the victims proved nothing"
 
     store = SqlStore(sqlite_url, max_attempts=1000)
     await store.start()

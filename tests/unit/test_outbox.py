@@ -1,7 +1,5 @@
 """The outbox over a real store (SQLite), the real board, and a chat that does what each test says."""
 
-# ruff: noqa: F811  (pytest's fixtures are imported, and named as parameters)
-
 from __future__ import annotations
 
 import asyncio
@@ -19,8 +17,7 @@ from bot.outbox import FIRST_DELAY, LONGEST_DELAY, Outbox
 from bot.ports import Studio
 from bot.store.sql import SqlStore
 from engine.api import Progress
-from tests.contract.jobs import job, submit
-from tests.contract.stores import execute, sqlite_url  # noqa: F401
+from tests.contract.jobs import execute, job, submit
 
 LEASE = timedelta(hours=1)
 

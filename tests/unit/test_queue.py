@@ -1,7 +1,5 @@
 """The queue over a real store (SQLite) and a device that does what each test says."""
 
-# ruff: noqa: F811  (pytest's fixtures are imported, and named as parameters)
-
 from __future__ import annotations
 
 import asyncio
@@ -18,8 +16,7 @@ from bot.queue import Queue
 from bot.store.sql import SqlStore
 from engine.api import EngineDied
 from engine.fake import FAKE_MODEL, FakeEngine
-from tests.contract.jobs import ALICE, BOB, job, pictures, submit
-from tests.contract.stores import execute, sqlite_url  # noqa: F401
+from tests.contract.jobs import ALICE, BOB, execute, job, pictures, submit
 
 LONG = timedelta(hours=1)
 SOON = timedelta(seconds=0.05)
