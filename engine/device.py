@@ -19,6 +19,7 @@ from PIL import Image
 
 from engine.api import EngineDied, EngineError, EngineStats, ImagineRequest, OutOfMemory, Request
 from engine.codec import Pixels
+from engine.importing import no_collections, preload_torch
 from engine.shelf import Shelf
 
 if TYPE_CHECKING:  # torch comes with these: at run time they are imported on the thread
@@ -138,9 +139,12 @@ class Device(threading.Thread):
             hub.cancel(task)
 
     def _open(self) -> Hub:
-        import torch
+        preload_torch()
+        with no_collections():
+            import torch
 
-        from engine.hub import Hub
+            from engine import operations  # noqa: F401  # and with it diffusers and transformers
+            from engine.hub import Hub
 
         name = self._wanted
         if name == "auto":
