@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from tests.scenario.browser import PATIENCE, chromium, picture_sizes, tab
 from tests.scenario.program import Program
 
 FOX = "a fox in the snow, 3d render"
-DONE = "#feed [data-status=done]"
 
 expect.set_options(timeout=PATIENCE)
 
@@ -31,6 +30,13 @@ def program(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield running
 
 
+@pytest.fixture(scope="module")
+def drawn(browser: Browser, program: Program) -> str:
+    """The id of a finished grid of two."""
+    with tab(browser, program.url) as page:
+        return ask(page, f"{FOX} --steps 4 --n 2")
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -40,6 +46,17 @@ def free_port() -> int:
 def newest(page: Page) -> str:
     """The id of the card on top."""
     return str(page.locator("#feed > .card").first.get_attribute("data-job"))
+
+
+def ask(page: Page, words: str) -> str:
+    """Ask for a picture and wait until it is drawn; the job's id."""
+    before = page.locator("#feed > .card").count()
+    page.locator("#words").fill(words)
+    page.locator("#words").press("Enter")
+    expect(page.locator("#feed > .card")).to_have_count(before + 1)
+    job = newest(page)
+    expect(page.locator(f"#card-{job}")).to_have_attribute("data-status", "done")
+    return job
 
 
 def test_from_typed_words_to_a_button_that_works_after_a_restart(browser: Browser, tmp_path: Path) -> None:
@@ -150,12 +167,9 @@ def a_red_picture() -> bytes:
     return out.getvalue()
 
 
-def test_a_picture_opens_large_and_its_own_buttons_come_along(browser: Browser, program: Program) -> None:
+def test_a_picture_opens_large_and_its_own_buttons_come_along(browser: Browser, program: Program, drawn: str) -> None:
     with tab(browser, program.url) as page:
-        page.locator("#words").fill(f"{FOX} --steps 4 --n 2")
-        page.locator("#words").press("Enter")
-        card = page.locator("#feed > .card").first
-        expect(card).to_have_attribute("data-status", "done")
+        card = page.locator(f"#card-{drawn}")
         card.locator(".pic").nth(1).click()
         viewer = page.locator("#viewer")
         expect(viewer).to_be_visible()
@@ -171,17 +185,13 @@ def test_a_picture_opens_large_and_its_own_buttons_come_along(browser: Browser, 
         expect(star).to_have_attribute("aria-pressed", "false")
         star.click()
         expect(card.locator("button[aria-pressed]")).to_have_attribute("aria-pressed", "true")
-        page.once("dialog", lambda question: question.accept())
-        before = page.locator("#feed > .card").count()
-        card.get_by_text("Delete", exact=True).click()
-        expect(page.locator("#feed > .card")).to_have_count(before - 1)
 
 
 @pytest.mark.parametrize("width", [360, 768, 1600])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_the_pages_fit_any_screen_and_say_what_everything_is(browser: Browser, program: Program, width: int, dark: bool) -> None:
+def test_the_pages_fit_any_screen_and_say_what_everything_is(browser: Browser, program: Program, drawn: str, width: int, dark: bool) -> None:
     with tab(browser, program.url, width=width, dark=dark) as page:
-        for path in ("/", "/history", page.locator("#feed .words a").first.get_attribute("href") or "/"):
+        for path in ("/", "/history", f"/job/{drawn}"):
             page.goto(path)
             assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), f"{path} is wider than {width} px"
             assert page.evaluate("() => document.querySelectorAll('img:not([alt])').length") == 0
@@ -194,3 +204,21 @@ def test_the_pages_fit_any_screen_and_say_what_everything_is(browser: Browser, p
             assert page.locator("main").count() == 1
             background = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
             assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 200) is dark
+
+
+def test_deleting_asks_first_and_then_the_card_leaves(browser: Browser, program: Program) -> None:
+    with tab(browser, program.url) as page:
+        card = page.locator(f"#card-{ask(page, f'{FOX} --steps 4 --n 1')}")
+        questions: list[str] = []
+        answers = iter(("no", "yes"))
+
+        def answer(question: Dialog) -> None:
+            questions.append(question.message)
+            question.accept() if next(answers) == "yes" else question.dismiss()
+
+        page.on("dialog", answer)
+        card.get_by_text("Delete", exact=True).click()
+        expect(card).to_be_visible()
+        card.get_by_text("Delete", exact=True).click()
+        expect(card).to_have_count(0)
+        assert len(questions) == 2
