@@ -1,4 +1,4 @@
-"""Stage 2: the autoencoder, 128 × 128 RGB ⇄ 8 × 8 × 32 latents (`python -m training.autoencoder WORK --seconds 900`).
+"""Stage 3: the autoencoder, 128 × 128 RGB ⇄ 8 × 8 × 32 latents (`python -m training.autoencoder WORK --seconds 900`).
 
 A stock `AutoencoderTiny` of factor 16. Its encoder is not trained but computed: the principal components of 16 × 16 patches, written
 into its strided convolutions. Latents are known (and smooth) from the first minute, so the denoiser need not wait, and the decoder can
@@ -8,13 +8,16 @@ be trained or polished at any time without moving them. The decoder knows this s
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderTiny
+from diffusers.models.autoencoders.vae import AutoencoderTinyBlock
 
 from training.common import Log, ema_update, parameters, save_whole, warmup_cosine
 from training.dataset import draw, pixels
@@ -25,11 +28,13 @@ WIDTH = 64  # of the encoder: components kept of an 8 × 8 patch
 DECODER_WIDTH, DECODER_BLOCKS = 32, (4, 5, 2, 1, 0)
 #: Standard deviation of the latents inside the autoencoder: small enough for the decoder's tanh clamp at ±3 to be nearly a line.
 SPREAD = 0.4
+#: Pictures whose patches the components are computed from.
+FITTED = 1_500
 #: Components keep this power of their own size: 1 would whiten them, 0 leave faint details to the very last steps.
 WHITENING = 0.5
 
 
-def build() -> AutoencoderTiny:
+def build() -> Any:
     return AutoencoderTiny(
         latent_channels=LATENT_CHANNELS, encoder_block_out_channels=(WIDTH,) * 5, num_encoder_blocks=(0,) * 5,
         decoder_block_out_channels=(DECODER_WIDTH,) * 5, num_decoder_blocks=DECODER_BLOCKS, scaling_factor=1 / SPREAD,
@@ -56,7 +61,7 @@ def _components(x: torch.Tensor, keep: int) -> tuple[torch.Tensor, torch.Tensor]
 
 
 @torch.no_grad()
-def fit_encoder(model: AutoencoderTiny, pictures: torch.Tensor) -> None:
+def fit_encoder(model: Any, pictures: torch.Tensor) -> None:
     """Write the patches' principal components into the encoder, their sizes evened out and their overall spread brought to `SPREAD`."""
     layers = [layer for layer in model.encoder.layers if isinstance(layer, torch.nn.Conv2d)]
     for layer in layers:
@@ -80,6 +85,22 @@ def fit_encoder(model: AutoencoderTiny, pictures: torch.Tensor) -> None:
     layers[5].bias.copy_(-y.mean((0, 2, 3)) * size)
 
 
+@torch.no_grad()
+def ease_decoder(model: Any) -> None:
+    """A start from which the decoder learns fast: every latent arrives at full size unchanged (lifted above the ReLUs), blocks add nothing yet."""
+    layers = list(model.decoder.layers)
+    for layer in layers:
+        if isinstance(layer, AutoencoderTinyBlock):
+            layer.conv[-1].weight.mul_(0.1)
+            layer.conv[-1].bias.zero_()
+        elif isinstance(layer, torch.nn.Conv2d) and layer.out_channels == DECODER_WIDTH:
+            layer.weight.mul_(0.1)
+            layer.weight[:, :, 1, 1] += torch.eye(DECODER_WIDTH, layer.in_channels)
+    layers[0].bias.fill_(2.0)
+    layers[-1].weight.mul_(0.1)
+    layers[-1].bias.fill_(0.5)
+
+
 def detail_loss(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """L1 of the pixels and of three levels of detail (a Laplacian pyramid)."""
     total = (a - b).abs().mean()
@@ -90,7 +111,7 @@ def detail_loss(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return total + (a - b).abs().mean()
 
 
-def load(work: Path) -> AutoencoderTiny:
+def load(work: Path) -> Any:
     """The autoencoder with its computed encoder: the kept one, else a fresh one fitted to the first scenes."""
     model, checkpoint = build(), work / "autoencoder.pt"
     if checkpoint.exists():
@@ -98,7 +119,8 @@ def load(work: Path) -> AutoencoderTiny:
     else:
         torch.manual_seed(1)
         model = build()
-        fit_encoder(model, to_tensor(draw(pixels(work), 1500, np.random.default_rng(1))))
+        ease_decoder(model)
+        fit_encoder(model, to_tensor(draw(pixels(work), FITTED, np.random.default_rng(1))))
         save_whole({"model": model.state_dict(), "step": 0, "seconds": 0.0}, checkpoint)
     return model.to(memory_format=torch.channels_last)
 
@@ -129,22 +151,40 @@ def train(work: Path, seconds: float, steps: int, batch: int = 8, lr: float = 1.
         for group in optimizer.param_groups:
             group["lr"] = lr * warmup_cosine(int(done * 10_000), 10_000, warmup=400)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.decoder.parameters(), 1.0)
         optimizer.step()
         ema_update(average.decoder, model.decoder, step, 0.99)
         losses.append(loss.item())
         log.step(first + step + 1, losses[-1])
         if (step + 1) % 200 == 0:
-            save_whole({"model": average.state_dict(), "raw": model.state_dict(), "optimizer": optimizer.state_dict(), "step": first + step + 1, "seconds": before + time.time() - started}, checkpoint)
+            save_whole(
+                {
+                    "model": average.state_dict(),
+                    "raw": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "step": first + step + 1,
+                    "seconds": before + time.time() - started,
+                },
+                checkpoint,
+            )
             print(f"PSNR {finish(work, average, store):.2f} dB", flush=True)
-    save_whole({"model": average.state_dict(), "raw": model.state_dict(), "optimizer": optimizer.state_dict(), "step": first + len(losses), "seconds": before + time.time() - started}, checkpoint)
+    save_whole(
+        {
+            "model": average.state_dict(),
+            "raw": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "step": first + len(losses),
+            "seconds": before + time.time() - started,
+        },
+        checkpoint,
+    )
     print(f"PSNR {finish(work, average, store):.2f} dB", flush=True)
     return losses
 
 
 @torch.no_grad()
-def finish(work: Path, model: AutoencoderTiny, store: list[np.ndarray]) -> float:
+def finish(work: Path, model: Any, store: list[np.ndarray]) -> float:
     """Save the model and a sheet of pictures above their rebuilds to look at; returns the PSNR in dB."""
     scenes = draw(store, 64, np.random.default_rng(0))
     pictures = to_tensor(scenes)
@@ -153,7 +193,9 @@ def finish(work: Path, model: AutoencoderTiny, store: list[np.ndarray]) -> float
     model.save_pretrained(work / "vae")
     before, after = (((p + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy() for p in (pictures, rebuilt))
     sheet([p for k in range(0, 48, 12) for p in (*before[k : k + 12], *after[k : k + 12])], 12).save(work / "autoencoder.png")
-    return float(-10 * torch.log10(((rebuilt - pictures) / 2).square().mean()))
+    psnr = float(-10 * torch.log10(((rebuilt - pictures) / 2).square().mean()))
+    (work / "psnr.json").write_text(json.dumps({"psnr_db": round(psnr, 2), "pictures": len(pictures)}) + "\n")
+    return psnr
 
 
 if __name__ == "__main__":

@@ -58,9 +58,9 @@ def draw(store: list[np.ndarray], count: int, rng: np.random.Generator) -> np.nd
     return np.stack([store[p][rng.integers(len(store[p]))] for p in rng.integers(0, len(store), count)])
 
 
-def paint(work: Path, count: int, size: int = PART) -> None:
-    """Paint until `count` scenes are there."""
-    load(work)
+def paint(work: Path, count: int, size: int = PART, rehearsal: bool = False) -> None:
+    """Paint until `count` scenes are there; a rehearsal does without the artwork."""
+    load(work, rehearsal)
     with ProcessPoolExecutor(max_workers=2) as pool:
         list(pool.map(paint_part, *zip(*[(work, k, size) for k in range(-(-count // size))], strict=True)))
 

@@ -23,12 +23,19 @@ from training import autoencoder, dataset
 from training.common import Log, ema_update, parameters, save_whole, warmup_cosine
 from training.text_encoder import LENGTH
 
-SCHEDULE: dict[str, Any] = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.025, "prediction_type": "v_prediction", "clip_sample": False}
+SCHEDULE: dict[str, Any] = {
+    "num_train_timesteps": 1000,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.025,
+    "prediction_type": "v_prediction",
+    "clip_sample": False,
+}
 #: Part of the captions replaced by the empty one, which classifier-free guidance steers away from.
 BLANK = 0.1
 
 
-def build() -> UNet2DConditionModel:
+def build() -> Any:
     return UNet2DConditionModel(
         sample_size=8, in_channels=autoencoder.LATENT_CHANNELS, out_channels=autoencoder.LATENT_CHANNELS, block_out_channels=(96, 128), layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), mid_block_type="UNetMidBlock2DCrossAttn",
@@ -84,14 +91,14 @@ def encode_words(work: Path, captions: list[str]) -> torch.Tensor:
 
 
 def train(work: Path, seconds: float, steps: int, batch: int = 32, lr: float = 1e-3, seed: int = 3, compiled: bool = False) -> list[float]:
-    """Train until `seconds` of training (earlier sittings counted in) or `steps` more; checkpoints hold everything a later sitting needs. Returns the losses."""
+    """Train until `seconds` of training (earlier sittings counted in) or `steps` more; checkpoints hold all a later sitting needs. Returns the losses."""
     torch.manual_seed(seed)
     torch.set_flush_denormal(True)
     model, checkpoint = build(), work / "denoiser.pt"
     average = copy.deepcopy(model).requires_grad_(False)
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    state = torch.load(checkpoint) if checkpoint.exists() else {"step": 0, "seconds": 0.0}
+    state: dict[str, Any] = torch.load(checkpoint) if checkpoint.exists() else {"step": 0, "seconds": 0.0}
     if checkpoint.exists():
         model.load_state_dict(state["model"])
         average.load_state_dict(state["ema"])
@@ -107,7 +114,10 @@ def train(work: Path, seconds: float, steps: int, batch: int = 32, lr: float = 1
 
     def keep() -> None:
         spent = before + time.time() - started
-        save_whole({"model": model.state_dict(), "ema": average.state_dict(), "optimizer": optimizer.state_dict(), "step": first + len(losses), "seconds": spent}, checkpoint)
+        save_whole(
+            {"model": model.state_dict(), "ema": average.state_dict(), "optimizer": optimizer.state_dict(), "step": first + len(losses), "seconds": spent},
+            checkpoint,
+        )
         average.save_pretrained(work / "unet")
 
     for step in range(steps):
@@ -125,7 +135,7 @@ def train(work: Path, seconds: float, steps: int, batch: int = 32, lr: float = 1
         for group in optimizer.param_groups:
             group["lr"] = lr * min(warmup_cosine(int(done * 10_000), 10_000, warmup=1), (first + step + 1) / 200)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         ema_update(average, model, first + step)

@@ -1,4 +1,4 @@
-"""Stage 5: the model directory (`python -m training.export WORK engine/pocket`): stock diffusers folders in fp16, and what tells about them.
+"""Stage 7: the model directory (`python -m training.export WORK engine/pocket`): stock diffusers folders in fp16, and what tells about them.
 
 Beside the pipeline itself: `card.toml` (how the engine should run it), `vocabulary.json` (what it knows, for autocomplete),
 `metrics.json`, `MANIFEST.sha256` (`sha256sum -c`). README.md is written by hand and kept.
@@ -83,7 +83,7 @@ def manifest(folder: Path) -> str:
 def figures(work: Path, pipeline: StableDiffusionPipeline) -> dict[str, Any]:
     """Parameters, steps, minutes and last losses of each stage, and what `training.evaluate` measured when it has run."""
     out: dict[str, Any] = {"parameters_millions": {name: round(parameters([getattr(pipeline, name)]), 3) for name in ("vae", "text_encoder", "unet")}}
-    for stage in ("autoencoder", "text_encoder", "denoiser", "upscaler"):
+    for stage in ("autoencoder", "polish", "text_encoder", "denoiser", "upscaler"):
         log = work / f"{stage}.jsonl"
         if log.exists():
             last = json.loads(log.read_text().splitlines()[-1])
@@ -91,6 +91,8 @@ def figures(work: Path, pipeline: StableDiffusionPipeline) -> dict[str, Any]:
             checkpoint = work / f"{stage}.pt"
             if checkpoint.exists():
                 out[stage]["minutes"] = round(torch.load(checkpoint)["seconds"] / 60, 1)
+    if (work / "psnr.json").exists():
+        out["rebuilding"] = json.loads((work / "psnr.json").read_text())
     measured = work / "metrics.json"
     return out | (json.loads(measured.read_text()) if measured.exists() else {})
 

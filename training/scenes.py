@@ -141,7 +141,12 @@ def paint(place: str, rng: Generator) -> Pixels:
 
 def _filtered(picture: Image.Image, style: str) -> Image.Image:
     if style == "pixel":
-        return picture.resize((EDGE // 4, EDGE // 4), Image.Resampling.BOX).quantize(32, dither=Image.Dither.NONE).convert("RGB").resize((EDGE, EDGE), Image.Resampling.NEAREST)
+        return (
+            picture.resize((EDGE // 4, EDGE // 4), Image.Resampling.BOX)
+            .quantize(32, dither=Image.Dither.NONE)
+            .convert("RGB")
+            .resize((EDGE, EDGE), Image.Resampling.NEAREST)
+        )
     if style == "watercolor":
         return Image.blend(picture.filter(ImageFilter.ModeFilter(7)).filter(ImageFilter.SMOOTH), Image.new("RGB", picture.size, (255, 250, 240)), 0.22)
     if style == "pencil":

@@ -1,6 +1,6 @@
 """Emoji artwork from registry packages → RGBA sprites, one a thing and artwork style (`python -m training.sprites`).
 
-Sources (NOTICE.md has the licences): Fluent Emoji 3D and Fluent Emoji flat (MIT), Noto Emoji (Apache-2.0), names from emojibase-data (MIT).
+Sources (NOTICE.md has the licences): Fluent Emoji 3D (MIT), Noto Emoji (Apache-2.0), names from emojibase-data (MIT).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import resvg_py
 from PIL import Image
 
 from training.vocabulary import THINGS
@@ -21,7 +20,6 @@ from training.vocabulary import THINGS
 PACKAGES = {
     "fluent3d": "@lobehub/fluent-emoji-3d@1.1.0",
     "noto": "@iconify-json/noto@1.2.9",
-    "flat": "@iconify-json/fluent-emoji-flat@1.2.6",
     "names": "emojibase-data@17.0.0",
 }
 #: Edge of a sprite in pixels.
@@ -40,6 +38,8 @@ def fetch(folder: Path) -> None:
 
 
 def _svg(icons: dict[str, Any], name: str) -> Image.Image:
+    import resvg_py
+
     icon = icons["icons"][name]
     width, height = icon.get("width", icons.get("width", 16)), icon.get("height", icons.get("height", 16))
     body = (
@@ -60,9 +60,9 @@ def _square(picture: Image.Image) -> Image.Image:
 
 
 def render(folder: Path) -> dict[tuple[str, str], np.ndarray]:
-    """{(thing, artwork): uint8 RGBA of EDGE × EDGE} for artworks 3d, cartoon and flat; things without one of them are left out."""
+    """{(thing, artwork): uint8 RGBA of EDGE × EDGE} for artworks 3d and cartoon; things without one of them are left out."""
     names = {e["label"]: e["hexcode"].lower() for e in json.loads((folder / "names/package/en/data.json").read_text())}
-    sets = {style: [json.loads((folder / key / "package" / f).read_text()) for f in ("chars.json", "icons.json")] for style, key in (("cartoon", "noto"), ("flat", "flat"))}
+    sets = {style: [json.loads((folder / key / "package" / f).read_text()) for f in ("chars.json", "icons.json")] for style, key in (("cartoon", "noto"),)}
     assets = folder / "fluent3d/package/assets"
     out: dict[tuple[str, str], np.ndarray] = {}
     for label, words in THINGS.items():
@@ -80,17 +80,31 @@ def render(folder: Path) -> dict[tuple[str, str], np.ndarray]:
                 found[style] = _svg(icons, name)
         for style, picture in found.items():
             out[words[0], style] = np.asarray(_square(picture))
-        if len(found) < 3:
+        if len(found) < 2:
             print(f"{label}: only {sorted(found)}")
     return out
 
 
-def load(work: Path) -> dict[tuple[str, str], np.ndarray]:
-    """The sprites, from `work/sprites.npz` when it is there, else rendered and kept there."""
+def stand_ins() -> dict[tuple[str, str], np.ndarray]:
+    """Discs of different colours and sizes in place of artwork, for a rehearsal without a network."""
+    rows, columns = np.mgrid[:EDGE, :EDGE] - EDGE / 2 + 0.5
+    out = {}
+    for k, words in enumerate(THINGS.values()):
+        for style in ("3d", "cartoon"):
+            picture = np.zeros((EDGE, EDGE, 4), np.uint8)
+            picture[np.hypot(rows, columns) < EDGE * (0.2 + 0.3 * (k % 7) / 7)] = (37 * k % 256, 91 * k % 256, 153 * k % 256, 255)
+            out[words[0], style] = picture
+    return out
+
+
+def load(work: Path, rehearsal: bool = False) -> dict[tuple[str, str], np.ndarray]:
+    """The sprites, from `work/sprites.npz` when it is there, else rendered (or stood in for) and kept there."""
     cache = work / "sprites.npz"
     if not cache.exists():
-        fetch(work / "packages")
-        np.savez(cache, **{f"{thing}|{style}": a for (thing, style), a in render(work / "packages").items()})
+        if not rehearsal:
+            fetch(work / "packages")
+        found = stand_ins() if rehearsal else render(work / "packages")
+        np.savez(cache, **{f"{thing}|{style}": a for (thing, style), a in found.items()})  # type: ignore[arg-type]
     with np.load(cache) as data:
         return {(key.split("|")[0], key.split("|")[1]): data[key] for key in data.files}
 

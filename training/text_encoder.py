@@ -31,7 +31,24 @@ VOCABULARY = 3_500
 TEACHER_LAYERS = (0, 5)
 INTERMEDIATE = 1_152
 
-_OPENERS = ("", "a", "an", "the", "my", "one", "some", "a small", "a big", "a tiny", "a happy", "a cute", "an old", "a picture of a", "a photo of a", "a painting of a")
+_OPENERS = (
+    "",
+    "a",
+    "an",
+    "the",
+    "my",
+    "one",
+    "some",
+    "a small",
+    "a big",
+    "a tiny",
+    "a happy",
+    "a cute",
+    "an old",
+    "a picture of a",
+    "a photo of a",
+    "a painting of a",
+)
 
 
 def teacher_folder() -> Path:
@@ -45,7 +62,8 @@ def teacher_folder() -> Path:
 def ordinary_words(work: Path) -> list[str]:
     """Words of the world and around it: our vocabulary, its synonyms, every emoji's English name and keywords."""
     own = [w for group in (THINGS, PLACES, STYLES) for words in group.values() for w in words] + list(COLOURS) + list(SYNONYMS)
-    data = json.loads((work / "packages/names/package/en/data.json").read_text())
+    keywords = work / "packages/names/package/en/data.json"
+    data = json.loads(keywords.read_text()) if keywords.exists() else []
     return own + [w for entry in data for w in (entry["label"], *entry.get("tags", []))]
 
 
@@ -71,7 +89,8 @@ def choose_pieces(words: list[str], teacher: Any, size: int) -> list[str]:
 def build(teacher: Any, kept: list[int]) -> BertModel:
     """The student, its embeddings, layers and strongest neurons copied from the teacher."""
     config = BertConfig(
-        vocab_size=len(kept), hidden_size=384, num_hidden_layers=len(TEACHER_LAYERS), num_attention_heads=12, intermediate_size=INTERMEDIATE, max_position_embeddings=LENGTH,
+        vocab_size=len(kept), hidden_size=384, num_hidden_layers=len(TEACHER_LAYERS), num_attention_heads=12, intermediate_size=INTERMEDIATE,
+        max_position_embeddings=LENGTH,
         type_vocab_size=2, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, use_attention_mask=True, pad_token_id=0,
     )  # fmt: skip
     student = BertModel(config, add_pooling_layer=False)
@@ -117,7 +136,7 @@ def pooled(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def train(work: Path, seconds: float, steps: int, batch: int = 48, lr: float = 4e-4, seed: int = 2) -> list[float]:
-    """Distil until `steps` or `seconds` are reached (whichever is first shapes the curve); saves `work/text_encoder` and `work/tokenizer`. Returns the losses."""
+    """Distil until `steps` or `seconds` are reached (whichever is first shapes the curve); saves the encoder and its tokenizer in `work`. Returns losses."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     folder = teacher_folder()
@@ -154,7 +173,7 @@ def train(work: Path, seconds: float, steps: int, batch: int = 48, lr: float = 4
         for group in optimizer.param_groups:
             group["lr"] = lr * warmup_cosine(int(done * 10_000), 10_000, warmup=300)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimizer.step()
         losses.append(loss.item())

@@ -90,7 +90,7 @@ def train(work: Path, seconds: float, steps: int, batch: int = 16, lr: float = 1
         for group in optimizer.param_groups:
             group["lr"] = lr * warmup_cosine(int(done * 10_000), 10_000, warmup=300)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
         losses.append(loss.item())

@@ -14,28 +14,30 @@ THINGS: dict[str, tuple[str, ...]] = {
     "rose": ("rose", "red rose"), "sunflower": ("sunflower",), "cactus": ("cactus",), "mushroom": ("mushroom", "toadstool"), "deciduous tree": ("tree",),
     "red apple": ("apple", "red apple"), "watermelon": ("watermelon",), "lemon": ("lemon",), "banana": ("banana",), "strawberry": ("strawberry",),
     "pizza": ("pizza", "slice of pizza"), "hamburger": ("hamburger", "burger"), "doughnut": ("doughnut", "donut"), "cupcake": ("cupcake", "muffin"),
-    "soft ice cream": ("ice cream",), "house": ("house", "home"), "castle": ("castle", "fortress"), "bus": ("bus",), "automobile": ("car", "red car", "automobile"),
-    "sailboat": ("sailboat", "sailing boat", "boat"), "rocket": ("rocket", "spaceship"), "snowman without snow": ("snowman",), "balloon": ("balloon", "red balloon"),
-    "star": ("star", "yellow star"), "red heart": ("heart", "red heart"), "full moon face": ("moon",), "rainbow": ("rainbow",), "fire": ("fire", "flame"),
-    "robot": ("robot",), "ghost": ("ghost",), "alien": ("alien",), "jack-o-lantern": ("pumpkin", "jack o lantern"),
+    "soft ice cream": ("ice cream",), "house": ("house", "home"), "castle": ("castle", "fortress"), "bus": ("bus",),
+    "automobile": ("car", "red car", "automobile"), "sailboat": ("sailboat", "sailing boat", "boat"), "rocket": ("rocket", "spaceship"),
+    "snowman without snow": ("snowman",), "balloon": ("balloon", "red balloon"), "star": ("star", "yellow star"), "red heart": ("heart", "red heart"),
+    "full moon face": ("moon",), "rainbow": ("rainbow",), "fire": ("fire", "flame"), "robot": ("robot",), "ghost": ("ghost",), "alien": ("alien",),
+    "jack-o-lantern": ("pumpkin", "jack o lantern"),
 }  # fmt: skip
 
 #: For a wider model: things whose artwork is there in every style, left out of this one so that it may learn the others well.
 LATER: dict[str, tuple[str, ...]] = {
     "wolf": ("wolf",), "tiger face": ("tiger",), "horse face": ("horse", "pony"), "unicorn": ("unicorn",), "cow face": ("cow",), "camel": ("camel",),
-    "elephant": ("elephant",), "mouse face": ("mouse",), "bear": ("bear", "teddy bear"), "chicken": ("chicken", "hen"), "bird": ("bird",), "parrot": ("parrot",),
-    "flamingo": ("flamingo",), "snake": ("snake",), "dragon": ("dragon",), "dolphin": ("dolphin",), "fish": ("fish",), "shark": ("shark",), "crab": ("crab",),
-    "snail": ("snail",), "honeybee": ("bee", "honeybee"), "lady beetle": ("ladybug", "ladybird", "beetle"), "tulip": ("tulip",),
-    "evergreen tree": ("pine tree", "fir tree", "christmas tree"), "palm tree": ("palm tree", "palm"), "green apple": ("green apple",), "pineapple": ("pineapple",),
-    "cherries": ("cherries", "cherry"), "tomato": ("tomato",), "avocado": ("avocado",), "carrot": ("carrot",), "bread": ("bread", "loaf of bread"),
-    "taco": ("taco",), "egg": ("egg",), "sushi": ("sushi",), "cookie": ("cookie", "biscuit"), "birthday cake": ("birthday cake", "cake"),
-    "hot beverage": ("cup of coffee", "coffee", "cup of tea"), "teapot": ("teapot",), "tent": ("tent",), "locomotive": ("train", "steam train", "locomotive"),
-    "taxi": ("taxi", "cab"), "tractor": ("tractor",), "bicycle": ("bicycle", "bike"), "airplane": ("airplane", "plane", "aeroplane"), "helicopter": ("helicopter",),
-    "flying saucer": ("flying saucer", "ufo"), "umbrella": ("umbrella",), "trophy": ("trophy", "golden cup"), "soccer ball": ("soccer ball", "football"),
-    "basketball": ("basketball",), "guitar": ("guitar",), "drum": ("drum",), "crown": ("crown",), "key": ("key",), "books": ("books", "stack of books"),
-    "camera": ("camera",), "candle": ("candle",), "light bulb": ("light bulb", "lamp"), "alarm clock": ("alarm clock", "clock"),
-    "gem stone": ("gem", "diamond", "jewel"), "skull": ("skull",), "clown face": ("clown",), "grinning face": ("smiley", "smiling face"),
-    "wrapped gift": ("gift", "present"), "top hat": ("top hat", "hat"), "running shoe": ("shoe", "sneaker"),
+    "elephant": ("elephant",), "mouse face": ("mouse",), "bear": ("bear", "teddy bear"), "chicken": ("chicken", "hen"), "bird": ("bird",),
+    "parrot": ("parrot",), "flamingo": ("flamingo",), "snake": ("snake",), "dragon": ("dragon",), "dolphin": ("dolphin",), "fish": ("fish",),
+    "shark": ("shark",), "crab": ("crab",), "snail": ("snail",), "honeybee": ("bee", "honeybee"), "lady beetle": ("ladybug", "ladybird", "beetle"),
+    "tulip": ("tulip",), "evergreen tree": ("pine tree", "fir tree", "christmas tree"), "palm tree": ("palm tree", "palm"), "green apple": ("green apple",),
+    "pineapple": ("pineapple",), "cherries": ("cherries", "cherry"), "tomato": ("tomato",), "avocado": ("avocado",), "carrot": ("carrot",),
+    "bread": ("bread", "loaf of bread"), "taco": ("taco",), "egg": ("egg",), "sushi": ("sushi",), "cookie": ("cookie", "biscuit"),
+    "birthday cake": ("birthday cake", "cake"), "hot beverage": ("cup of coffee", "coffee", "cup of tea"), "teapot": ("teapot",), "tent": ("tent",),
+    "locomotive": ("train", "steam train", "locomotive"), "taxi": ("taxi", "cab"), "tractor": ("tractor",), "bicycle": ("bicycle", "bike"),
+    "airplane": ("airplane", "plane", "aeroplane"), "helicopter": ("helicopter",), "flying saucer": ("flying saucer", "ufo"), "umbrella": ("umbrella",),
+    "trophy": ("trophy", "golden cup"), "soccer ball": ("soccer ball", "football"), "basketball": ("basketball",), "guitar": ("guitar",), "drum": ("drum",),
+    "crown": ("crown",), "key": ("key",), "books": ("books", "stack of books"), "camera": ("camera",), "candle": ("candle",),
+    "light bulb": ("light bulb", "lamp"), "alarm clock": ("alarm clock", "clock"), "gem stone": ("gem", "diamond", "jewel"), "skull": ("skull",),
+    "clown face": ("clown",), "grinning face": ("smiley", "smiling face"), "wrapped gift": ("gift", "present"), "top hat": ("top hat", "hat"),
+    "running shoe": ("shoe", "sneaker"),
 }  # fmt: skip
 
 #: Named plain grounds, as sRGB.
@@ -72,20 +74,22 @@ STYLES: dict[str, tuple[str, ...]] = {
 
 #: Words no caption uses, whose meaning the text encoder learns from its teacher (they come out as the nearest thing we know).
 SYNONYMS: tuple[str, ...] = tuple(
-    """pup hound canine feline tomcat tabby vixen stallion mare foal calf cattle bull ox hog swine boar dromedary hare grizzly cub rooster poultry sparrow robin
-    drake duckling barn-owl macaw cockatoo amphibian reptile serpent cobra python wyvern dinosaur orca porpoise salmon goldfish trout squid lobster slug moth wasp
-    bumblebee insect bug blossom flower daisy lily orchid succulent fungus oak maple spruce conifer coconut fruit melon citrus berry berries vegetable toast loaf
-    baguette margherita cheeseburger sandwich burrito omelette seafood snack dessert pastry pie gelato sundae espresso latte cappuccino mug teacup kettle cottage
-    hut mansion palace tower camp camping engine railway tram coach minibus vehicle sedan truck lorry wagon cyclist bicycle motorcycle yacht ship sail vessel jet
-    aircraft airliner chopper spacecraft shuttle starship parasol frosty prize award medal sport ball volleyball instrument banjo violin tambourine bongo tiara king
-    queen lock password novel library book photograph photo lantern wax torch bulb watch timer crystal ruby emerald treasure love romance lunar arc colorful flames
-    bonfire blaze android machine cyborg spirit phantom spook martian extraterrestrial halloween skeleton bones joker jester happy emoji smile parcel box magician
-    trainer boot sneakers animal bird food drink toy ocean lake river park garden jungle woodland countryside farm field hills dunes sand sahara arctic ice icy frost
-    blizzard evening dawn sunrise midnight dark moonlight galaxy universe cosmos planet deep coral reef coast shore seaside island town street skyline skyscrapers
-    heaven clouds cloudy sunny summer spring autumn winter peak peaks alps rock crimson scarlet golden gold lime turquoise cyan navy violet magenta rose grey silver
-    beige maroon pale bright photo realistic render rendered blender clay plastic glossy illustration drawing comic animated anime icon logo emblem minimal vector
-    simple sticker pixelated retro 8bit 16bit game sprite painting painted paint aquarelle brush sketch sketched drawn charcoal line art monochrome black-and-white
-    small little mini huge large giant cute funny beautiful lovely old young sitting standing flying swimming running""".split()
+    """pup hound canine feline tomcat tabby vixen stallion mare foal calf cattle bull ox hog swine boar dromedary hare grizzly cub rooster poultry sparrow
+    robin drake duckling barn-owl macaw cockatoo amphibian reptile serpent cobra python wyvern dinosaur orca porpoise salmon goldfish trout squid
+    lobster slug moth wasp bumblebee insect bug blossom flower daisy lily orchid succulent fungus oak maple spruce conifer coconut fruit melon citrus
+    berry berries vegetable toast loaf baguette margherita cheeseburger sandwich burrito omelette seafood snack dessert pastry pie gelato sundae
+    espresso latte cappuccino mug teacup kettle cottage hut mansion palace tower camp camping engine railway tram coach minibus vehicle sedan truck
+    lorry wagon cyclist bicycle motorcycle yacht ship sail vessel jet aircraft airliner chopper spacecraft shuttle starship parasol frosty prize award
+    medal sport ball volleyball instrument banjo violin tambourine bongo tiara king queen lock password novel library book photograph photo lantern
+    wax torch bulb watch timer crystal ruby emerald treasure love romance lunar arc colorful flames bonfire blaze android machine cyborg spirit
+    phantom spook martian extraterrestrial halloween skeleton bones joker jester happy emoji smile parcel box magician trainer boot sneakers animal
+    bird food drink toy ocean lake river park garden jungle woodland countryside farm field hills dunes sand sahara arctic ice icy frost blizzard
+    evening dawn sunrise midnight dark moonlight galaxy universe cosmos planet deep coral reef coast shore seaside island town street skyline
+    skyscrapers heaven clouds cloudy sunny summer spring autumn winter peak peaks alps rock crimson scarlet golden gold lime turquoise cyan navy
+    violet magenta rose grey silver beige maroon pale bright photo realistic render rendered blender clay plastic glossy illustration drawing comic
+    animated anime icon logo emblem minimal vector simple sticker pixelated retro 8bit 16bit game sprite painting painted paint aquarelle brush sketch
+    sketched drawn charcoal line art monochrome black-and-white small little mini huge large giant cute funny beautiful lovely old young sitting
+    standing flying swimming running""".split()  # noqa: SIM905
 )
 
 #: Prompts that show the model well, each with the seed that was looked at.
