@@ -11,12 +11,11 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
-from engine.local import LocalEngine
 from ulid import ULID
 
 from bot.board import Board
@@ -33,6 +32,7 @@ from bot.store.sql import SqlStore
 from bot.studio import WordUpStudio
 from bot.workshop import Workshop
 from engine.api import Engine, ModelMissing
+from engine.local import LocalEngine
 from engine.shelf import Shelf
 
 log = structlog.get_logger(__name__)
@@ -41,6 +41,8 @@ log = structlog.get_logger(__name__)
 DRAIN, FLUSH = timedelta(seconds=10), timedelta(seconds=4)
 LEASE = timedelta(seconds=30)
 POLL = timedelta(seconds=1)
+#: Seconds between two progress cards of a job, by platform: these cost nobody's rate limit.
+PROGRESS_EVERY = {"web": 0.3, "terminal": 0.1}
 HOUSEKEEPING = timedelta(hours=1)
 #: A file younger than this may belong to a job that is being written.
 BLOB_GRACE = timedelta(hours=1)
@@ -137,7 +139,7 @@ class App:
                 max_upload=settings.max_upload_mb * 2**20,
             )
             self.adapters[self.web.platform] = self.web
-        self.outbox = Outbox(self.store, self.adapters, self.render, self.board)
+        self.outbox = Outbox(self.store, self.adapters, self.render, self.board, intervals=PROGRESS_EVERY)
 
     async def _spend(self, link: str) -> bool:
         """True the first time a one-time link is used."""
@@ -151,54 +153,41 @@ class App:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[App]:
         """Everything started, in order; on the way out everything stopped, in the reverse order."""
-        await self.store.start()
-        await self.engine.start()
-        await self.monitor.start()
-        try:
+        async with AsyncExitStack() as stack:
+            stack.callback(self.blobs.close)
+            for part in (self.store, self.engine, self.monitor):
+                await part.start()
+                stack.push_async_callback(part.aclose)
+            stack.push_async_callback(self.studio.aclose)
             async with asyncio.TaskGroup() as group:
-                outbox, tasks = group.create_task(self.outbox.run()), [group.create_task(self.monitor.run()), group.create_task(self._keep_house())]
-                queue = group.create_task(self.queue.run())
+                group.create_task(self.queue.run(), name="queue")
+                group.create_task(self.outbox.run(), name="outbox")
+                tasks = [group.create_task(self.monitor.run(), name="monitor"), group.create_task(self._keep_house(), name="housekeeping")]
                 try:
                     for adapter in self.adapters.values():
                         await adapter.start(self.studio)
                     self.monitor.ready()
                     yield self
                 finally:
-                    log.info("stopping")
-                    for adapter in self.adapters.values():
-                        await adapter.pause()
-                    await self.queue.drain(DRAIN.total_seconds())
-                    queue.cancel()
-                    await self._flush()
-                    outbox.cancel()
-                    for adapter in self.adapters.values():
-                        await adapter.aclose()
+                    await self._leave()
                     for task in tasks:
                         task.cancel()
-        finally:
-            await self.studio.aclose()
-            await self.monitor.aclose()
-            await self.engine.aclose()
-            await self.store.aclose()
+
+    async def _leave(self) -> None:
+        """Take no more, end or give back what is drawn, tell what is owed."""
+        log.info("stopping")
+        for adapter in self.adapters.values():
+            await adapter.pause()
+        await self.queue.drain(DRAIN.total_seconds())
+        await self.outbox.drain(FLUSH.total_seconds())
+        for adapter in self.adapters.values():
+            await adapter.aclose()
 
     async def run(self, stop: asyncio.Event, started: Callable[[App], None] = lambda app: None) -> None:
         """Run until `stop` is set."""
         async with self.running():
             started(self)
             await stop.wait()
-
-    async def _flush(self) -> None:
-        """Give the outbox a moment to tell what is owed; what it cannot tell now, the next start tells."""
-        self.outbox.wake()
-        deadline = asyncio.get_running_loop().time() + FLUSH.total_seconds()
-        while asyncio.get_running_loop().time() < deadline:
-            try:
-                if not await self.store.notices(tuple(self.adapters)):
-                    return
-            except Exception as error:
-                log.warning("flush.failed", error=str(error))
-                return
-            await asyncio.sleep(0.05)
 
     async def _keep_house(self) -> None:
         """Retention and the collection of files no job needs."""

@@ -60,7 +60,7 @@ def run(
     def started(bot: App) -> None:
         if bot.web is not None:
             typer.echo(f"\n  Word Up! {__version__} is ready.  Studio: {settings.public_url or bot.web.url}")
-            if not settings.is_loopback:
+            if bot.web.signs_in:
                 typer.echo("  It asks members to sign in: `wordup signin` prints a one-time link.")
         typer.echo(f"  Model: {bot.engine.models()[0].title}.  Health and metrics: {bot.monitor.url or 'off'}")
         typer.echo("  Discord: off (not in this version).  Slack: off (not in this version).\n", nl=True)

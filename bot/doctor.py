@@ -86,9 +86,7 @@ async def database_finding(settings: Settings) -> Finding:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return Finding(level="fail", what="database", text=f"{kind}: {reason}", fix="Check WORDUP_DATABASE_URL and that the server is up.")
     if pending:
-        return Finding(
-            level="note", what="database", text=f"{kind}: to be migrated ({len(pending)})", fix="Done at start, or now by `wordup migrate`."
-        )
+        return Finding(level="note", what="database", text=f"{kind}: to be migrated ({len(pending)})", fix="Done at start, or now by `wordup migrate`.")
     return Finding(level="ok", what="database", text=f"{kind}: up to date")
 
 

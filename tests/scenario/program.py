@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE = 120.0  #: seconds after which waiting for something is a failure, not slowness
+PATIENCE = 300.0  #: seconds after which waiting for something is a failure, not slowness
 
 
 class Program:

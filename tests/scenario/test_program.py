@@ -52,13 +52,13 @@ async def test_a_job_running_at_a_power_cut_is_drawn_after_the_restart_once(tmp_
     data = tmp_path / "data"
     with Program(data) as first:
         async with Visitor(first.url) as member:
-            queued = await member.imagine("a fox in the snow, 3d render --seed 3 --n 9 --steps 100")
+            queued = await member.imagine("a fox in the snow, 3d render --seed 3 --n 6 --steps 60")
             waiting = await member.imagine("an owl at night --seed 4 --n 1 --steps 4")
             await asyncio.to_thread(until, lambda: first.metric("wordup_steps") >= 2)
             first.kill()
     with Program(data) as second:
         async with Visitor(second.url) as member:
-            assert len(pictures(await member.ended(queued["job"]))) == 9
+            assert len(pictures(await member.ended(queued["job"]))) == 6
             assert len(pictures(await member.ended(waiting["job"]))) == 1
             history = await member.page("/history")
             assert len(set(re.findall(r"/job/([0-9A-Z]{26})", history))) == 2
@@ -69,13 +69,13 @@ async def test_sigterm_gives_a_running_job_back_and_exits_cleanly(tmp_path):
     data = tmp_path / "data"
     with Program(data, WORDUP_LOG_FORMAT="json") as first:
         async with Visitor(first.url) as member:
-            queued = await member.imagine("a rocket in space --n 9 --steps 100")
+            queued = await member.imagine("a rocket in space --n 6 --steps 60")
             await asyncio.to_thread(until, lambda: first.metric("wordup_steps") >= 1)
         assert await asyncio.to_thread(first.terminate) == 0
         assert any(event["event"] == "stopping" for event in log_events(first.output))
     with Program(data) as second:
         async with Visitor(second.url) as member:
-            assert len(pictures(await member.ended(queued["job"]))) == 9
+            assert len(pictures(await member.ended(queued["job"]))) == 6
 
 
 async def test_an_old_picture_is_varied_after_a_restart(tmp_path):

@@ -60,7 +60,7 @@ class Visitor:
     async def card(self, job: str) -> str:
         return await self.page(f"/card/{job}")
 
-    async def ended(self, job: str, patience: float = 120.0) -> str:
+    async def ended(self, job: str, patience: float = 300.0) -> str:
         """The job's card once it has ended."""
         async with asyncio.timeout(patience):
             while True:
