@@ -103,6 +103,8 @@ def export(work: Path, target: Path, steps: int = 16, guidance: float = 2.0) -> 
     for name in ("unet", "vae", "text_encoder", "tokenizer", "scheduler", "upscaler"):
         shutil.rmtree(target / name, ignore_errors=True)
     pipeline.to(dtype=torch.float16).save_pretrained(target, safe_serialization=True)
+    for config in target.glob("*/config.json"):  # diffusers notes the folder a part was loaded from: of no use elsewhere
+        config.write_text(json.dumps({k: v for k, v in json.loads(config.read_text()).items() if k != "_name_or_path"}, indent=2) + "\n")
     if (work / "upscaler").exists():
         shutil.copytree(work / "upscaler", target / "upscaler")
     examples = json.dumps([prompt for prompt, _ in EXAMPLES])
