@@ -1,0 +1,91 @@
+"""Enlarging by a network, and previews: the tensor work beside the pipelines."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from engine import preview, upscale
+from engine.codec import decode
+from engine.preview import Forecast, Previewer
+from tests.contract.engines import picture
+
+
+@pytest.fixture(autouse=True)
+def no_grad() -> Any:
+    with torch.no_grad():
+        yield
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_no_seam_shows_between_tiles(factor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = upscale.SuperResolution(channels=8, blocks=3).eval()
+    pixels = np.asarray(decode(picture(1, 70, 37)))
+    whole = upscale.enlarge(network, network.reach, pixels, factor, torch.device("cpu"))
+    monkeypatch.setattr(upscale, "TILE", 16)
+    tiled = upscale.enlarge(network, network.reach, pixels, factor, torch.device("cpu"))
+    assert whole.shape == (37 * factor, 70 * factor, 3)
+    assert np.abs(whole.astype(int) - tiled).max() <= 1
+    short = upscale.enlarge(network, 0, pixels, factor, torch.device("cpu"))
+    assert np.abs(whole.astype(int) - short).max() > 1  # so the overlap is what does it
+
+
+class LinearAutoencoder(torch.nn.Module):
+    """Encodes each 4 × 4 patch to a rotation of its mean colour, at a scale of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.mix = torch.nn.Parameter(torch.linalg.qr(torch.randn(3, 3))[0] * 3)
+        self.config = SimpleNamespace(scaling_factor=0.2, block_out_channels=(1, 1, 1))
+        self.device, self.dtype = torch.device("cpu"), torch.float32
+
+    def encode(self, image: torch.Tensor) -> Any:
+        return SimpleNamespace(latents=torch.einsum("nchw,cd->ndhw", torch.nn.functional.avg_pool2d(image, 4), self.mix))
+
+
+def test_a_large_autoencoder_is_previewed_by_a_fitted_linear_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preview, "SMALL", 0)
+    vae = LinearAutoencoder()
+    image = torch.from_numpy(np.array(decode(picture(5, 64, 32)))).permute(2, 0, 1)[None].float() / 127.5 - 1
+    (shown,) = Previewer(vae)(vae.encode(image).latents * vae.config.scaling_factor)
+    wanted = ((torch.nn.functional.avg_pool2d(image, 4)[0] / 2 + 0.5) * 255).permute(1, 2, 0).numpy()
+    assert shown.shape == (8, 16, 3) and np.abs(shown - wanted).max() < 4
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("DDIMScheduler", {"clip_sample": False}), ("EulerDiscreteScheduler", {}), ("DPMSolverMultistepScheduler", {}), ("UniPCMultistepScheduler", {})],
+)
+def test_the_forecast_is_the_finished_picture_when_the_model_is_right(name: str, options: dict[str, Any]) -> None:
+    """A denoiser that knows the answer: every scheduler's forecast is that answer from the first step on."""
+    import diffusers
+
+    scheduler = getattr(diffusers, name)(beta_schedule="scaled_linear", **options)
+    forecast = Forecast(scheduler)
+    answer = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1)) * scheduler.init_noise_sigma
+    assert torch.equal(forecast.latents(latents), latents)  # nothing was forecast yet
+    scheduler.set_timesteps(10)
+    for timestep in scheduler.timesteps[:3]:
+        alpha = scheduler.alphas_cumprod[int(timestep)]
+        seen = scheduler.scale_model_input(latents, timestep)
+        noise = (seen - alpha.sqrt() * answer) / (1 - alpha).sqrt()
+        latents = scheduler.step(noise, timestep, latents, return_dict=False)[0]
+        assert torch.allclose(forecast.latents(latents), answer, atol=0.05)
+
+
+def test_a_scheduler_without_a_forecast_shows_its_latents() -> None:
+    import diffusers
+
+    scheduler = diffusers.PNDMScheduler(beta_schedule="scaled_linear", skip_prk_steps=True)
+    forecast = Forecast(scheduler)
+    scheduler.set_timesteps(5)
+    latents = torch.zeros(1, 4, 4, 4)
+    after = scheduler.step(latents + 0.1, scheduler.timesteps[0], latents, return_dict=False)[0]
+    assert forecast.latents(after) is after
