@@ -31,6 +31,8 @@ log = logging.getLogger("engine")
 #: Pictures that may step together: past these, time a row stopped falling where it was measured (a row is two with guidance).
 ROWS = {"cpu": 8, "cuda": 32}
 #: Rows of every denoising forward in reproducible mode: a default grid of four with guidance exactly, so that it costs such a grid nothing.
+#: Measured with the pocket model on one core, milliseconds a row: 72 for 2 rows, 36 for 8, 29 for 16, 22 for 32 (so a single picture pays
+#: twice its time, and full batches a quarter to a half more). Without it one 8-bit value in 80,000 differs by 1 in company.
 FIXED_ROWS = 8
 
 

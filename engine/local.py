@@ -32,7 +32,7 @@ from engine.api import (
     UpscaleRequest,
 )
 from engine.codec import Pixels
-from engine.device import Device
+from engine.device import ROWS, Device
 from engine.shelf import Shelf
 
 log = logging.getLogger("engine")
@@ -80,7 +80,7 @@ class LocalEngine:
         return self._shelf.entry(model).can
 
     def free_rows(self) -> int:
-        cap = self._device.max_rows if self._device else (self._settings["max_rows"] or 1)
+        cap = self._device.max_rows if self._device else (self._settings["max_rows"] or ROWS["cpu"])
         return int(cap) - self._rows()
 
     def _rows(self) -> int:
