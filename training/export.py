@@ -51,12 +51,20 @@ def assemble(work: Path) -> StableDiffusionPipeline:
     tokenizer: Any = BertTokenizer.from_pretrained(work / "tokenizer")
     tokenizer.model_max_length = LENGTH
     schedule = {k: v for k, v in SCHEDULE.items() if k != "clip_sample"}
+    scheduler: Any = DPMSolverMultistepScheduler
+    scheduler = scheduler(**schedule, algorithm_type="dpmsolver++", solver_order=2, timestep_spacing="trailing")
+    # For those who swap in another scheduler from this configuration: DDIM and DDPM would clip latents as if they were pixels.
+    scheduler.register_to_config(clip_sample=False, skip_prk_steps=True)
+    encoder: Any = BertModel.from_pretrained(work / "text_encoder", add_pooling_layer=False)
+    # Stock loading expects BERT's pooler, which nothing reads: zeros, rather than a warning and random numbers.
+    whole = BertModel(encoder.config)
+    whole.load_state_dict({k: torch.zeros_like(v) for k, v in whole.state_dict().items()} | encoder.state_dict())
     return StableDiffusionPipeline(
         vae=AutoencoderTiny.from_pretrained(work / "vae"),
-        text_encoder=BertModel.from_pretrained(work / "text_encoder", add_pooling_layer=False),
+        text_encoder=whole.eval(),
         tokenizer=tokenizer,
         unet=UNet2DConditionModel.from_pretrained(work / "unet"),
-        scheduler=DPMSolverMultistepScheduler(**schedule, algorithm_type="dpmsolver++", solver_order=2, timestep_spacing="trailing"),
+        scheduler=scheduler,
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
 
@@ -105,6 +113,10 @@ def export(work: Path, target: Path, steps: int = 16, guidance: float = 2.0) -> 
     pipeline.to(dtype=torch.float16).save_pretrained(target, safe_serialization=True)
     for config in target.glob("*/config.json"):  # diffusers notes the folder a part was loaded from: of no use elsewhere
         config.write_text(json.dumps({k: v for k, v in json.loads(config.read_text()).items() if k != "_name_or_path"}, indent=2) + "\n")
+    # diffusers writes this attribute but warns when it reads it back; it is worked out again at loading.
+    settings = json.loads((target / "vae" / "config.json").read_text())
+    settings.pop("block_out_channels", None)
+    (target / "vae" / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
     if (work / "upscaler").exists():
         shutil.copytree(work / "upscaler", target / "upscaler")
     examples = json.dumps([prompt for prompt, _ in EXAMPLES])

@@ -94,10 +94,16 @@ SYNONYMS: tuple[str, ...] = tuple(
 
 #: Prompts that show the model well, each with the seed that was looked at.
 EXAMPLES: tuple[tuple[str, int], ...] = (
-    ("a fox in the snow, 3d render", 1),
-    ("a red apple on a blue background, 3d render", 7),
-    ("a penguin on a beach, cartoon", 3),
-    ("a rocket in space, 3d render", 1),
-    ("a castle in the mountains, watercolor painting", 2),
-    ("a pumpkin at night, cartoon", 4),
+    ("a fox in the snow, 3d render", 0),
+    ("a red apple on a blue background, 3d render", 1),
+    ("a penguin on a beach, cartoon", 2),
+    ("a rocket in space, 3d render", 3),
+    ("a robot in a city at night, 3d render", 8),
+    ("a sunflower in a meadow, cartoon", 10),
+    ("a car in the desert, 3d render", 11),
+    ("a snowman at sunset", 12),
+    ("a lion on a purple background, cartoon", 14),
+    ("a burger on a pink background", 16),
+    ("a puppy in the snow", 20),
+    ("a mushroom in a forest, 3d render", 30),
 )
