@@ -29,7 +29,7 @@ A model is an ordinary diffusers pipeline directory with three more files:
 
 `size_multiple`, `min_size`, `max_size` and `cost` are read too, for `multiple`, `min_edge`, `max_edge` and `cost_factor`.
 
-`MANIFEST.sha256`, lines of `<hex>  <relative path>`, checked before loading; and `vocabulary.json`, words by kind (`things`, `places`,
+`MANIFEST.sha256`, lines of `<hex>  <relative path>`, checked before loading (but for `*.md`); and `vocabulary.json`, words by kind (`things`, `places`,
 `styles`, `colours`) for autocomplete: a list of words, a list of lists of synonyms, or a mapping from a word to its synonyms; its `examples`
 (`{"prompt": …}`) stand in for the card's. `upscaler/` may hold a super-resolution network (see engine.upscale).
 """
@@ -89,7 +89,7 @@ class Entry:
         for line in manifest.read_text(encoding="utf-8").splitlines():
             digest, _, name = line.strip().partition(" ")
             name = name.strip().removeprefix("*")
-            if not name:
+            if not name or name.endswith(".md"):  # prose may be edited without the model being another one
                 continue
             path = self.folder / name
             if not path.resolve().is_relative_to(self.folder.resolve()):

@@ -138,6 +138,13 @@ def test_the_manifest_is_held_against_every_file(tmp_path: Path) -> None:
         entry.verify()
 
 
+def test_prose_beside_a_model_may_be_edited(tmp_path: Path) -> None:
+    path = model(tmp_path)
+    (path / "README.md").write_text("what it is")
+    (path / "MANIFEST.sha256").write_text(f"{'0' * 64}  README.md\n")
+    Shelf.open([path], pocket=False).entry("toy").verify()
+
+
 def test_a_manifest_may_not_point_outside_its_model(tmp_path: Path) -> None:
     path = model(tmp_path)
     (tmp_path / "secret").write_bytes(b"x")
