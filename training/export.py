@@ -105,8 +105,11 @@ def figures(work: Path, pipeline: StableDiffusionPipeline) -> dict[str, Any]:
     return out | (json.loads(measured.read_text()) if measured.exists() else {})
 
 
-def export(work: Path, target: Path, steps: int = 16, guidance: float = 2.0) -> None:
-    """Write everything to `target`, replacing what an earlier export left; raises ValueError when a limit is passed."""
+def export(work: Path, target: Path, steps: int = 16, guidance: float = 2.0, upscaler: bool = False) -> None:
+    """Write everything to `target`, replacing what an earlier export left; raises ValueError when a limit is passed.
+
+    The upscaler only when asked: it also sharpens the stairs that a half-trained decoder leaves, so look first.
+    """
     pipeline = assemble(work)
     for name in ("unet", "vae", "text_encoder", "tokenizer", "scheduler", "upscaler"):
         shutil.rmtree(target / name, ignore_errors=True)
@@ -117,7 +120,7 @@ def export(work: Path, target: Path, steps: int = 16, guidance: float = 2.0) -> 
     settings = json.loads((target / "vae" / "config.json").read_text())
     settings.pop("block_out_channels", None)
     (target / "vae" / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
-    if (work / "upscaler").exists():
+    if upscaler and (work / "upscaler").exists():
         shutil.copytree(work / "upscaler", target / "upscaler")
     examples = json.dumps([prompt for prompt, _ in EXAMPLES])
     (target / "card.toml").write_text(CARD.format(steps=steps, guidance=guidance, examples=examples))
@@ -136,4 +139,5 @@ if __name__ == "__main__":
     parse.add_argument("target", type=Path)
     parse.add_argument("--steps", type=int, default=16)
     parse.add_argument("--guidance", type=float, default=2.0)
+    parse.add_argument("--upscaler", action="store_true")
     export(**vars(parse.parse_args()))
