@@ -109,7 +109,7 @@ WRONG = {
     "a value out of bounds": {"text": "a fox --steps 100000"},
     "a ratio that is none": {"text": "a fox --ar wide"},
     "only flags": {"text": "--seed 7"},
-    "nothing": {"text": ""},
+    "only spaces and a flag": {"text": "  --n 2 "},
     "6,001 characters": {"text": "a" * 6001},
     "fifty megapixels": {"text": "a fox", "upload": ("large.png", png_header(10_000, 5_000))},
     "a text file named .png": {"text": "a fox", "upload": ("notes.png", b"dear diary, " * 50)},
@@ -126,6 +126,7 @@ async def test_what_is_wrong_gets_one_sentence_and_costs_nothing(program):
             said = answer["text"].split("\n")[0]
             assert 10 < len(said) < 300 and said.rstrip().endswith((".", "?", "!")), (what, said)
             assert "Traceback" not in answer["text"]
+        assert (await member.imagine(""))["kind"] == "form", "without words, the page asks for them"
         assert wallet(await member.page("/")) == before
         assert (await member.page("/history")).count("/job/") == 0
 
@@ -165,7 +166,8 @@ def imagine(folder, name, words):
     out = folder / name
     done = subprocess.run([sys.executable, "-m", "bot", "imagine", words, "-o", str(out)], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
-    return Image.open(out).convert("RGB")
+    with Image.open(out) as picture:
+        return picture.convert("RGB")
 
 
 async def test_a_seed_is_a_picture_in_the_terminal_and_in_company(tmp_path, program):

@@ -45,7 +45,8 @@ def test_it_draws_from_an_empty_directory(wordup, tmp_path):
     out = tmp_path / "apple.png"
     done = wordup("imagine", "a red apple --steps 2", "-o", str(out))
     assert done.returncode == 0, done.stderr
-    assert Image.open(out).format == "PNG"
+    with Image.open(out) as picture:
+        assert picture.format == "PNG"
 
 
 def test_it_carries_migrations_weights_messages_and_pages(wordup):
