@@ -155,9 +155,10 @@ class App:
         """Everything started, in order; on the way out everything stopped, in the reverse order."""
         async with AsyncExitStack() as stack:
             stack.callback(self.blobs.close)
-            for part in (self.store, self.engine, self.monitor):
+            for part in (self.store, self.monitor):
                 await part.start()
                 stack.push_async_callback(part.aclose)
+            stack.push_async_callback(self.engine.aclose)
             stack.push_async_callback(self.studio.aclose)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.queue.run(), name="queue")
@@ -166,6 +167,7 @@ class App:
                 try:
                     for adapter in self.adapters.values():
                         await adapter.start(self.studio)
+                    await self.engine.start()  # last: loading torch would slow down who is to listen first
                     self.monitor.ready()
                     yield self
                 finally:
