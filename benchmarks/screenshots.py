@@ -84,8 +84,7 @@ async def take(program: Program) -> None:
                 if name == "studio":
                     await page.fill("#words", "a mushroom in a forest, 3d render --ar 3:2 --s")
                     await page.wait_for_timeout(2500)
-                await page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth)", timeout=60_000)
-                await page.wait_for_timeout(500)
+                await page.wait_for_timeout(2500)
                 await shot(page, name)
             await browser.close()
 
