@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -41,6 +42,12 @@ def _prepare(settings: Settings) -> None:
     set_up(level=settings.log_level, style=settings.log_format, secrets=[settings.database_url.get_secret_value()])
 
 
+def _imported() -> None:
+    """Wake the garbage collector, which `bot.__main__` put to sleep, and let it leave alone what was imported."""
+    gc.freeze()
+    gc.enable()
+
+
 def _say(error: BotError) -> str:
     from bot.messages import Catalogue
 
@@ -56,6 +63,8 @@ def run(
     settings = _settings(web_host=host, web_port=port)
     _prepare(settings)
     from bot.app import App
+
+    _imported()
 
     def started(bot: App) -> None:
         if bot.web is not None:
@@ -103,6 +112,7 @@ def imagine(
     from bot.chat.terminal import TerminalAdapter, inline_picture
     from bot.domain import Actor, Command, Place, ReplyTo, Status, Upload
 
+    _imported()
     console = Console(stderr=True)
     actor = Actor(platform="terminal", id="local", name="you")
 
