@@ -43,9 +43,9 @@ screenshots: $(VENV)/.installed-dev  ## the pictures in README, made by the prog
 wheel: $(VENV)/.installed-dev  ## dist/word_up_bot-….whl
 	$(PY) -m build --wheel --no-isolation --outdir dist
 
-lock: $(VENV)/.installed-dev  ## pin again what pyproject.toml asks for (torch is pinned by TORCH above)
+lock: $(VENV)/.installed-dev  ## pin again what pyproject.toml asks for (ARGS=--upgrade: the newest; torch is pinned by TORCH above)
 	$(PIP) install -q uv
-	$(PY) -m tests.lock
+	$(PY) -m tests.lock $(ARGS)
 
 clean:  ## remove everything that was installed or built (not ./data)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,6 @@
 """Write `requirements.lock` and `requirements-dev.lock` (called by `make lock`; needs `uv`).
 
-torch is left out: the Makefile installs it first, the CPU or the CUDA build. What torch itself needs stays in, so that everything else is
+Versions that are there and still fit stay; `--upgrade` takes the newest of everything. torch is left out: the Makefile installs it first, the CPU or the CUDA build. What torch itself needs stays in, so that everything else is
 pinned by hash.
 """
 
@@ -16,10 +16,11 @@ ROOT = Path(__file__).parent.parent
 HEAD = "# Written by `make lock` from pyproject.toml. torch is not here: the Makefile installs it first.\n"
 
 
-def locked(*groups: str) -> str:
+def locked(lock: Path, *groups: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         override, out = Path(folder, "override.txt"), Path(folder, "out.txt")
         override.write_text('torch==2.13.0 ; sys_platform == "never"\n')
+        out.write_text(lock.read_text())  # what uv keeps to
         options = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url", "--no-annotate", "--no-header", "--quiet"]
         command = [
             sys.executable,
@@ -32,6 +33,7 @@ def locked(*groups: str) -> str:
             "postgres",
             *groups,
             *options,
+            *sys.argv[1:],
             "--override",
             str(override),
             "-o",
@@ -49,5 +51,6 @@ def locked(*groups: str) -> str:
 
 
 if __name__ == "__main__":
-    (ROOT / "requirements.lock").write_text(locked())
-    (ROOT / "requirements-dev.lock").write_text(locked("--group", "dev"))
+    for name, groups in (("requirements.lock", ()), ("requirements-dev.lock", ("--group", "dev"))):
+        lock = ROOT / name
+        lock.write_text(locked(lock, *groups))
