@@ -47,13 +47,26 @@ def job_card(shown: Shown, catalogue: Catalogue, *, now: datetime, url: str = ""
     )
 
 
+def choose_card(shown: Shown, catalogue: Catalogue) -> Card:
+    """Which picture of a grid to enlarge, asked of one member alone."""
+    rows, selects = _buttons(shown, catalogue)
+    picks = tuple(button for row in rows for button in row if button.action.verb is Verb.PICK)
+    return Card(
+        title=shorten(plain_words(shown.job), MAX_TITLE) or catalogue.say("card.untitled"),
+        text=catalogue.say("card.choose"),
+        rows=_rows(picks),
+        selects=selects[:1],
+        visibility=Visibility.PRIVATE,
+    )
+
+
 def params_card(shown: Shown, catalogue: Catalogue, *, direct: bool = False) -> Card:
     """Seed and words, for one member alone; with the pictures when it goes to them directly."""
     return Card(
         title=catalogue.say("card.details"),
         text=parent_line(shown.job, catalogue),
         code=shown.job.words,
-        pictures=_pictures(shown, catalogue) if direct else (),
+        pictures=_pictures(shown, catalogue, apart=True) if direct else (),
         details=details(shown, catalogue, more=True),
         visibility=Visibility.DIRECT if direct else Visibility.PRIVATE,
     )
@@ -156,7 +169,8 @@ def alt_text(shown: Shown, artifact: Artifact, catalogue: Catalogue) -> str:
     return shorten_to(lambda text: catalogue.say("card.alt", words=text, model=job.request.model), words)
 
 
-def _pictures(shown: Shown, catalogue: Catalogue) -> tuple[Picture, ...]:
+def _pictures(shown: Shown, catalogue: Catalogue, *, apart: bool = False) -> tuple[Picture, ...]:
+    """The contact sheet, or one by one where there is none (or `apart`)."""
     job = shown.job
     if job.status is Status.RUNNING and shown.preview:
         words = plain_words(job) or catalogue.say("card.untitled")
@@ -164,7 +178,7 @@ def _pictures(shown: Shown, catalogue: Catalogue) -> tuple[Picture, ...]:
         return (Picture(alt=alt, data=shown.preview, name="preview.webp"),)
     if job.status is not Status.DONE:
         return ()
-    sheet = next((each for each in shown.artifacts if each.index == GRID), None)
+    sheet = None if apart else next((each for each in shown.artifacts if each.index == GRID), None)
     return tuple(
         Picture(
             alt=alt_text(shown, each, catalogue),

@@ -39,7 +39,7 @@ def _settings(**changes: Any) -> Settings:
 
 
 def _prepare(settings: Settings) -> None:
-    set_up(level=settings.log_level, style=settings.log_format, secrets=[settings.database_url.get_secret_value()])
+    set_up(level=settings.log_level, style=settings.log_format, secrets=settings.secrets)
 
 
 def _imported() -> None:

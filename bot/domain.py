@@ -47,6 +47,8 @@ class ReplyTo:
     expires_at: datetime | None = None
     uses_left: int | None = None
     can_post: bool = True  #: whether the bot may post there by itself
+    user: str = ""  #: the member's id on the platform: where a direct message goes when nothing else works
+    delivery: str = ""  #: of the event it came with: an adapter still busy with that event's card does not post another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +251,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(Event):
-    name: str  #: "imagine", "history", "info", "queue", "cancel", "show", "help"
+    name: str  #: "imagine", "history", "info", "queue", "cancel", "show", "upscale", "web", "help"
     text: str = ""
     uploads: tuple[Upload, ...] = ()
 
@@ -370,6 +372,15 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resend:
+    """A button that says the words again in the member's direct messages: for a place where the bot may not post."""
+
+    label: str
+    hint: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """What a chat shows. Already words (in the member's language): adapters only lay it out."""
 
@@ -384,6 +395,7 @@ class Card:
     selects: tuple[Select, ...] = ()
     links: tuple[Link, ...] = ()
     details: tuple[tuple[str, str], ...] = ()  #: label and value: seed, size, model …
+    resend: Resend | None = None
     visibility: Visibility = Visibility.PUBLIC
     spoiler: bool = False
 
@@ -413,6 +425,7 @@ class Ack:
     visibility: Visibility = Visibility.PUBLIC
     form: Form | None = None
     card: Card | None = None  #: an answer that needs nothing more (a mistake in the words): `handle` must not be called
+    in_place: bool = False  #: the card that was pressed changes, and no other comes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ SECRET_KEYS = re.compile(r"token|secret|password|authorization|cookie|signing|re
 #: Credentials inside text: URLs with a password, bearer headers, Discord and Slack tokens, signed links.
 SECRET_TEXT = re.compile(
     r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)|(?i:bearer|bot) [\w.~+/=-]{16,}|xox[a-z]-[\w-]+|xapp-[\w-]+|[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}|(?<=token=)[^&\s\"']+"
+    r"|(?<=/webhooks/)\d+/[^/\s\"'?]+|(?<=//hooks\.slack\.com/)[^\s\"']+"
 )
 HIDDEN = "[hidden]"
 

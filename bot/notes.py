@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from bot.cards import PRIVATE, frames, plain_words, shorten
-from bot.domain import Action, Button, Card, Field, Form, Job, Load, Page, Shown, Status, Verb, Visibility, Wallet
+from bot.domain import Action, Button, Card, Field, Form, Job, Link, Load, Page, Resend, Shown, Status, Verb, Visibility, Wallet
 from bot.errors import BadWords, BotError, Fault
 from bot.messages import Catalogue
 from bot.prompts.clean import MAX_TYPED
@@ -57,6 +57,19 @@ def note(catalogue: Catalogue, title: str, text: str = "", **parameters: object)
 def deleted_card(job_id: str, catalogue: Catalogue) -> Card:
     """No status: it stands for no job any more; the id tells a chat whose message may go."""
     return Card(title=catalogue.say("card.deleted"), text=catalogue.say("card.deleted_text"), job_id=job_id, visibility=Visibility.PRIVATE)
+
+
+def closed_card(words: str, catalogue: Catalogue) -> Card:
+    """The bot may not post here: nothing was taken, and the words can be sent again from where it may."""
+    resend = Resend(label=catalogue.say("button.resend"), hint=catalogue.say("button.resend_hint"), words=words) if words else None
+    title, text = catalogue.say("card.sorry"), catalogue.say("refused.closed")
+    return Card(title=title, text=text, code=words, resend=resend, visibility=Visibility.PRIVATE)
+
+
+def web_card(url: str, catalogue: Catalogue) -> Card:
+    """The address is for one member alone, and for once."""
+    link = Link(label=catalogue.say("web_link.open"), url=url)
+    return Card(title=catalogue.say("web_link.title"), text=catalogue.say("web_link.text"), links=(link,), visibility=Visibility.PRIVATE)
 
 
 def info_card(wallet: Wallet, active: Sequence[Job], load: Load, models: Sequence[Capabilities], catalogue: Catalogue) -> Card:

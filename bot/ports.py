@@ -71,6 +71,12 @@ class Studio(Protocol):
 
     def models(self) -> tuple[Capabilities, ...]: ...
 
+    async def placed(self, event: Inbound, card: Card, receipt: Receipt) -> None:
+        """A job's card that was made for `event` stands there now: a reaction on it will mean that job, and the owner's running job is shown there."""
+
+    async def job_at(self, receipt: Receipt) -> str | None:
+        """The job whose card stands, or stood, there."""
+
     async def watch(self, actor: Actor) -> AsyncIterator[Card]:
         """Cards of the actor's jobs as they change, newest state only when the reader is slow (an end is never dropped)."""
         yield  # type: ignore[misc]
@@ -99,6 +105,15 @@ class ChatAdapter(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Memos(Protocol):
+    """Small facts an adapter wants to know after a restart, by a key that begins with its platform's name."""
+
+    async def recall(self, key: str) -> str | None: ...
+
+    async def remember(self, key: str, value: str) -> None:
+        """An empty value forgets it."""
+
+
 class Blobs(Protocol):
     """Content-addressed files."""
 
@@ -114,7 +129,7 @@ class Blobs(Protocol):
         """Stored digests whose file is older than that (candidates for collection)."""
 
 
-class Store(Protocol):
+class Store(Memos, Protocol):
     """Jobs, wallets, receipts, the inbox and the outbox. Every verb is one transaction. All times are the database's clock.
 
     `worker` names one process's claim; verbs that take it do nothing (return False) when the job is no longer that worker's.
@@ -166,6 +181,12 @@ class Store(Protocol):
     # -- what is owed to members
     async def placed(self, job_id: str, receipt: Receipt) -> None:
         """Where the job's card stands."""
+
+    async def moved(self, job_id: str, actor_key: str, receipt: Receipt, reply_to: ReplyTo) -> None:
+        """Another card of the job stands there. If the job is this actor's and has not ended, this is the one that changes from now on."""
+
+    async def job_at(self, platform: str, channel: str, handle: str) -> str | None:
+        """The job whose card stands, or stood, there; None when there is none (any more)."""
 
     async def notices(self, platforms: Sequence[str], limit: int = 50) -> tuple[Notice, ...]:
         """What is owed now, oldest first; backed off ones excluded."""

@@ -28,6 +28,9 @@ REACTIONS: Mapping[str, tuple[Verb, int]] = {
 #: Answered to the presser alone; everything else makes or moves a card all may see.
 QUIET = frozenset({Verb.PARAMS, Verb.CANCEL, Verb.DELETE, Verb.FAVOURITE, Verb.REMIX})
 
+#: The card that was pressed changes, and no other comes.
+IN_PLACE = frozenset({Verb.CANCEL, Verb.DELETE, Verb.FAVOURITE})
+
 
 def action_of(text: str) -> Action:
     """A press, as it came from the platform. Raises Refused for anything this program never wrote."""

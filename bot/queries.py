@@ -9,7 +9,7 @@ from typing import Protocol
 
 from bot.board import Board
 from bot.cards import job_card
-from bot.domain import Actor, Card, Family, Job, Limits, Load, Page, Shown, Status, Wallet
+from bot.domain import Actor, Card, Family, Inbound, Job, Limits, Load, Page, Receipt, Shown, Status, Wallet
 from bot.errors import NotFound
 from bot.messages import Catalogue
 from bot.ports import Blobs, Store
@@ -92,6 +92,17 @@ class Queries:
         self._words.move_to_end(job.id)
         if len(self._words) > REMEMBERED:
             self._words.popitem(last=False)
+
+    # -- where cards stand
+
+    async def placed(self, event: Inbound, card: Card, receipt: Receipt) -> None:
+        """See `bot.ports.Studio.placed`."""
+        if card.job_id and card.status is not None:
+            await self._store.moved(card.job_id, event.actor.key, receipt, event.reply_to)
+
+    async def job_at(self, receipt: Receipt) -> str | None:
+        """See `bot.ports.Studio.job_at`."""
+        return await self._store.job_at(receipt.platform, receipt.channel, receipt.handle)
 
     # -- many
 

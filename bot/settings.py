@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -28,6 +28,18 @@ class Settings(BaseSettings):
     public_url: str = Field("", description="How members reach the studio (https://…). Links are shown only when this is set.")
     metrics_host: str = Field("127.0.0.1", description="Where /healthz and /metrics listen.")
     metrics_port: int = Field(9108, ge=-1, le=65535, description="Port of /healthz and /metrics; 0 lets the system choose, -1 turns them off.")
+
+    discord_token: SecretStr = Field(SecretStr(""), description="The Discord application's bot token. Empty: Discord is off.")
+    discord_api_url: str = Field("https://discord.com/api/v10", description="Discord's HTTP API, or a proxy before it.")
+    discord_gateway_url: str = Field("", description="Discord's gateway (wss://…). Empty: the API says where.")
+    discord_cdn_hosts: str = Field("cdn.discordapp.com,media.discordapp.net", description="Hosts that members' attachments may be fetched from.")
+    slack_app_token: SecretStr = Field(SecretStr(""), description="An app-level token (xapp-…, connections:write): Socket Mode, no public address needed.")
+    slack_signing_secret: SecretStr = Field(SecretStr(""), description="Without an app token: Slack posts to us, signed with this.")
+    slack_bot_token: SecretStr = Field(SecretStr(""), description="The Slack app's bot token (xoxb-…). Empty: Slack is off.")
+    slack_host: str = Field("127.0.0.1", description="Where Slack's posts are taken when there is no app token (path /slack/events).")
+    slack_port: int = Field(3000, ge=0, le=65535, description="Its port; 0 lets the system choose.")
+    slack_api_url: str = Field("https://slack.com/api/", description="Slack's Web API, or a proxy before it.")
+    slack_file_hosts: str = Field("files.slack.com", description="Hosts that members' files may be fetched from, with the bot token.")
 
     model: str = Field("", description="The default model's name on the shelf. Empty: the first (the pocket model that ships with the project).")
     models: str = Field("", description="More model directories (diffusers layout with a card.toml), separated by colons.")
@@ -55,6 +67,29 @@ class Settings(BaseSettings):
             raise ValueError("must begin with https:// or http:// and name a host")
         return value.rstrip("/")
 
+    @field_validator("discord_api_url", "discord_gateway_url", "slack_api_url")
+    @classmethod
+    def _endpoint(cls, value: str) -> str:
+        """Tokens travel there: encrypted, unless it is this machine."""
+        parts = urlsplit(value)
+        if value and (not parts.hostname or (parts.scheme not in ("https", "wss") and not _is_loopback(parts.hostname))):
+            raise ValueError("must begin with https:// (or wss://), or name this machine")
+        return value
+
+    @field_validator("slack_bot_token")
+    @classmethod
+    def _slack_is_whole(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        beside = [info.data.get(name) for name in ("slack_app_token", "slack_signing_secret")]
+        if value.get_secret_value() and not any(each and each.get_secret_value() for each in beside):
+            raise ValueError("it needs WORDUP_SLACK_APP_TOKEN (Socket Mode) or WORDUP_SLACK_SIGNING_SECRET beside it")
+        return value
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be logged."""
+        held = (self.database_url, self.discord_token, self.slack_bot_token, self.slack_app_token, self.slack_signing_secret)
+        return tuple(each.get_secret_value() for each in held if each.get_secret_value())
+
     @property
     def url(self) -> str:
         """The database's URL, with its default filled in. Holds a password: never log it."""
@@ -67,11 +102,20 @@ class Settings(BaseSettings):
     @property
     def is_loopback(self) -> bool:
         """Whether the studio can be reached from this machine alone."""
-        try:
-            return ip_address(self.web_host.strip("[]")).is_loopback
-        except ValueError:
-            return self.web_host == "localhost"
+        return _is_loopback(self.web_host)
 
     @property
     def retention(self) -> timedelta | None:
         return timedelta(days=self.retention_days) if self.retention_days else None
+
+
+def hosts(listed: str) -> frozenset[str]:
+    """A comma-separated list of host names, each perhaps with a port."""
+    return frozenset(each.strip().lower() for each in listed.split(",") if each.strip())
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -14,7 +14,7 @@ import structlog
 
 from bot import notes, presses
 from bot.board import Board
-from bot.cards import params_card
+from bot.cards import choose_card, frames, params_card
 from bot.domain import (
     Ack,
     Action,
@@ -70,11 +70,12 @@ class WordUpStudio(Queries):
         new_seed: Callable[[], int],
         model: str = "",
         public_url: str | None = None,
+        link: Callable[[Actor], str] | None = None,
     ) -> None:
-        """`model` is the default one's name (empty: the shelf's first)."""
+        """`model` is the default one's name (empty: the shelf's first). `link` makes a one-time address that signs a member in to the studio page."""
         super().__init__(store, blobs, engine, queue, board, catalogue, limits, clock=clock, public_url=public_url)
         self._uploads = Uploads(blobs)
-        self._new_id, self._new_seed, self._model = new_id, new_seed, model
+        self._new_id, self._new_seed, self._model, self._link = new_id, new_seed, model, link
 
     async def aclose(self) -> None:
         self._uploads.close()
@@ -99,6 +100,10 @@ class WordUpStudio(Queries):
                 return _ack(quiet=bool(self._check(event.text, event.uploads).private))
             case Command(name="show"):
                 return _ack(quiet=False)
+            case Command(name="upscale"):
+                if not event.text and not event.uploads:
+                    raise Refused("refused.no_picture_there")
+                return _ack(quiet=False)
             case Command(name=name) if name in COMMANDS:
                 return _ack(quiet=True)
             case Command():
@@ -116,7 +121,7 @@ class WordUpStudio(Queries):
                     return Ack(visibility=Visibility.PRIVATE, form=notes.remix_form(action, self._words.get(action.job_id), self._catalogue))
             case Reaction():
                 action = presses.reaction_of(event)
-        return _ack(quiet=action.verb in presses.QUIET or presses.is_private(action))
+        return _ack(quiet=action.verb in presses.QUIET or presses.is_private(action), in_place=action.verb in presses.IN_PLACE)
 
     def _check(self, text: str, uploads: tuple[Upload, ...]) -> Words:
         """The words, if something can be drawn from them. Raises UserError."""
@@ -182,6 +187,12 @@ class WordUpStudio(Queries):
                 return await self._cancel_mine(actor, text)
             case "show":
                 return await self._show(actor, text)
+            case "upscale":
+                return await self._upscale(event, text)
+            case "web":
+                if self._link is None:
+                    raise Refused("refused.no_web")
+                return notes.web_card(self._link(actor), self._catalogue)
             case "help":
                 return notes.help_card(self.models(), self._catalogue)
         raise Refused("refused.unknown_command", name=event.name[:40])
@@ -196,15 +207,31 @@ class WordUpStudio(Queries):
         request = resolve(located.words, capabilities, seed=self._new_seed(), source=source, places=located.places)
         return await self._submit(event, request, text, private=bool(located.words.private))
 
+    async def _upscale(self, event: Command, job_id: str) -> Card:
+        """A picture of a job made here, or one that was sent along. Raises UserError."""
+        if job_id:
+            shown = await self._seen(event.actor, job_id.upper())
+            if len(frames(shown)) > 1:
+                return choose_card(shown, self._catalogue)
+            action = Action(verb=Verb.UPSCALE, job_id=shown.job.id, index=0, argument="2")
+            request, words = await self._child(shown, action)
+            return await self._submit(event, request, words, parent=presses.origin_of(action), private=shown.job.private)
+        capabilities = self._model_of(None)
+        source = await self._uploads.keep(event.uploads[0])
+        picture = Artifact(job_id="", index=0, digest=source.digest, seed=0, width=source.width, height=source.height)
+        return await self._submit(event, presses.enlarged(picture, capabilities, presses.PICK_FACTOR), "")
+
     async def _submit(self, event: Event, request: Request, words: str, *, parent: Origin | None = None, private: bool = False) -> Card:
         """Write it down, wake the queue, and show where it stands. Raises OutOfCredits, QueueFull, Refused."""
+        if not (event.reply_to.can_post or event.reply_to.token):  # the picture could not be shown: nothing is reserved
+            return notes.closed_card(words, self._catalogue)
         job = Job(
             id=self._new_id(),
             request=request,
             words=clean(words).text.strip(),  # nothing a database or a page could choke on
             actor=event.actor,
             place=event.place,
-            cost=cost(request, self._model_of(request)),
+            cost=cost(request, self._model_of(request.model)),
             parent=parent,
             private=private,
             created_at=self._clock(),
@@ -216,11 +243,13 @@ class WordUpStudio(Queries):
             self._board.changed(job.id, event.actor.key)
         return await self.card(event.actor, accepted.jobs[0].id)
 
-    def _model_of(self, request: Request) -> Capabilities:
+    def _model_of(self, name: str | None) -> Capabilities:
+        """None: the default one. Raises Refused."""
+        name = name or self._model or next((each.model for each in self.models()), "")
         try:
-            return self._engine.capabilities(request.model)
+            return self._engine.capabilities(name)
         except ModelMissing:
-            raise Refused("refused.model_gone", model=request.model, available=tuple(each.model for each in self.models())) from None
+            raise Refused("refused.model_gone", model=name, available=tuple(each.model for each in self.models())) from None
 
     # ------------------------------------------------------------------------------------------ buttons, reactions, forms
 
@@ -253,7 +282,7 @@ class WordUpStudio(Queries):
     async def _child(self, shown: Shown, action: Action) -> tuple[Request, str]:
         """What a button that draws asks for, and the words it is shown with. Raises Refused, NotFound."""
         job = shown.job
-        capabilities = self._model_of(job.request)
+        capabilities = self._model_of(job.request.model)
         match action.verb:
             case Verb.PICK:
                 return presses.enlarged(presses.picture_at(shown, action.index), capabilities, presses.PICK_FACTOR), job.words
@@ -359,11 +388,11 @@ class WordUpStudio(Queries):
         return complete(text, at, self.models(), self._catalogue.say, own, default=self._model)
 
 
-COMMANDS = frozenset({"imagine", "history", "info", "queue", "cancel", "show", "help"})
+COMMANDS = frozenset({"imagine", "history", "info", "queue", "cancel", "show", "upscale", "web", "help"})
 
 
-def _ack(*, quiet: bool) -> Ack:
-    return Ack(visibility=Visibility.PRIVATE if quiet else Visibility.PUBLIC)
+def _ack(*, quiet: bool, in_place: bool = False) -> Ack:
+    return Ack(visibility=Visibility.PRIVATE if quiet else Visibility.PUBLIC, in_place=in_place)
 
 
 def _words_of(event: Inbound) -> str:

@@ -13,7 +13,7 @@ from bot.domain import Artifact, Job, Shown, Status
 from bot.errors import NotFound
 from bot.store import dialect
 from bot.store.rows import Row, artifact_of, fold, job_of
-from bot.store.tables import artifacts, inputs, jobs, notices
+from bot.store.tables import artifacts, inputs, jobs, messages, notices
 
 UPLOAD = -2  #: the index under which `find_picture` returns a picture that a job started from
 
@@ -80,6 +80,7 @@ async def delete(db: AsyncConnection, job_ids: Sequence[str]) -> int:
     if gone:
         await db.execute(delete_from(artifacts).where(artifacts.c.job_id.in_(gone)))
         await db.execute(delete_from(inputs).where(inputs.c.job_id.in_(gone)))
+        await db.execute(delete_from(messages).where(messages.c.job_id.in_(gone)))
         await db.execute(update(notices).where(notices.c.id.in_(gone), notices.c.told_at.is_(None)).values(told_at=now))
     return len(gone)
 

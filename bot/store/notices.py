@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain import Notice, Receipt, ReplyTo
+from bot.domain import Notice, Receipt, ReplyTo, Status
 from bot.errors import NotFound
 from bot.store import dialect
-from bot.store.rows import receipt_of, reply_to_of
-from bot.store.tables import jobs, notices, posts
+from bot.store.rows import receipt_of, reply_to_dict, reply_to_of
+from bot.store.tables import jobs, memos, messages, notices, posts
 
 _POST = (posts.c.platform.label("post_platform"), posts.c.channel.label("post_channel"), posts.c.handle.label("post_handle"))
 
@@ -21,6 +21,48 @@ async def placed(db: AsyncConnection, job_id: str, receipt: Receipt) -> None:
     """The newest place wins."""
     where = {"platform": receipt.platform, "channel": receipt.channel, "handle": receipt.handle, "at": await dialect.now(db)}
     await db.execute(dialect.insert(db, posts).values(job_id=job_id, **where).on_conflict_do_update(index_elements=["job_id"], set_=where))
+    await _shown_at(db, job_id, receipt)
+
+
+async def moved(db: AsyncConnection, job_id: str, actor_key: str, receipt: Receipt, reply_to: ReplyTo) -> None:
+    """See `Store.moved`. What is owed goes to the new place, too."""
+    columns = select(jobs.c.actor_key, jobs.c.status, jobs.c.reply_to)
+    row = (await db.execute(columns.where(jobs.c.id == job_id, jobs.c.deleted_at.is_(None)))).mappings().one_or_none()
+    if row is None:
+        return
+    if row["actor_key"] != actor_key or Status(row["status"]).ended:
+        await _shown_at(db, job_id, receipt)
+        return
+    if reply_to_of(row["reply_to"]) != reply_to:  # else its row is left alone: a claim would pass over it while it is locked
+        await db.execute(update(jobs).where(jobs.c.id == job_id).values(reply_to=reply_to_dict(reply_to)))
+    await placed(db, job_id, receipt)
+
+
+async def _shown_at(db: AsyncConnection, job_id: str, receipt: Receipt) -> None:
+    where = {"platform": receipt.platform, "channel": receipt.channel, "handle": receipt.handle}
+    statement = dialect.insert(db, messages).values(job_id=job_id, **where)
+    await db.execute(statement.on_conflict_do_update(index_elements=list(where), set_={"job_id": job_id}))
+
+
+async def job_at(db: AsyncConnection, platform: str, channel: str, handle: str) -> str | None:
+    """See `Store.job_at`."""
+    here = (messages.c.platform == platform) & (messages.c.channel == channel) & (messages.c.handle == handle)
+    found: str | None = (await db.execute(select(messages.c.job_id).where(here))).scalar_one_or_none()
+    return found
+
+
+async def recall(db: AsyncConnection, key: str) -> str | None:
+    """See `Memos.recall`."""
+    found: str | None = (await db.execute(select(memos.c.value).where(memos.c.key == key))).scalar_one_or_none()
+    return found
+
+
+async def remember(db: AsyncConnection, key: str, value: str) -> None:
+    """See `Memos.remember`."""
+    if not value:
+        await db.execute(delete(memos).where(memos.c.key == key))
+        return
+    await db.execute(dialect.insert(db, memos).values(key=key, value=value).on_conflict_do_update(index_elements=["key"], set_={"value": value}))
 
 
 async def owed(db: AsyncConnection, platforms: Sequence[str], limit: int) -> tuple[Notice, ...]:

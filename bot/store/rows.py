@@ -103,6 +103,8 @@ def reply_to_dict(reply_to: ReplyTo) -> dict[str, Any]:
         "expires_at": reply_to.expires_at.isoformat() if reply_to.expires_at else None,
         "uses_left": reply_to.uses_left,
         "can_post": reply_to.can_post,
+        "user": reply_to.user,
+        "delivery": reply_to.delivery,
     }
 
 
@@ -116,6 +118,8 @@ def reply_to_of(data: Mapping[str, Any]) -> ReplyTo:
         expires_at=datetime.fromisoformat(expires_at) if expires_at else None,
         uses_left=data.get("uses_left"),
         can_post=data.get("can_post", True),
+        user=data.get("user", ""),
+        delivery=data.get("delivery", ""),
     )
 
 

@@ -106,6 +106,18 @@ class SqlStore:
     async def placed(self, job_id: str, receipt: Receipt) -> None:
         await self._write(notices.placed, job_id, receipt)
 
+    async def moved(self, job_id: str, actor_key: str, receipt: Receipt, reply_to: ReplyTo) -> None:
+        await self._write(notices.moved, job_id, actor_key, receipt, reply_to)
+
+    async def job_at(self, platform: str, channel: str, handle: str) -> str | None:
+        return await self._read(notices.job_at, platform, channel, handle)
+
+    async def recall(self, key: str) -> str | None:
+        return await self._read(notices.recall, key)
+
+    async def remember(self, key: str, value: str) -> None:
+        await self._write(notices.remember, key, value)
+
     async def notices(self, platforms: Sequence[str], limit: int = 50) -> tuple[Notice, ...]:
         return await self._read(notices.owed, platforms, limit)
 

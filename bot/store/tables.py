@@ -185,6 +185,26 @@ posts = Table(
     Column("at", UtcDateTime, nullable=False),
 )
 
+#: Every message that shows, or showed, a job: what a reaction on it means.
+messages = Table(
+    "messages",
+    metadata,
+    Column("platform", PLATFORM, nullable=False),
+    Column("channel", String(200), nullable=False),
+    Column("handle", String(255), nullable=False),
+    Column("job_id", ULID, ForeignKey("jobs.id"), nullable=False),
+    PrimaryKeyConstraint("platform", "channel", "handle"),
+    Index("ix_messages_job", "job_id"),
+)
+
+#: What adapters want to know after a restart (`bot.ports.Memos`).
+memos = Table(
+    "memos",
+    metadata,
+    Column("key", KEY, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
 #: The outbox: the end of a job, owed to a member until `told_at`. A job ends once, so its id is the notice's.
 notices = Table(
     "notices",

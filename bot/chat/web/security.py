@@ -132,7 +132,10 @@ class Guard:
         if not self.sign_in:
             return LOCAL
         ticket = signin.read_session(self.secret, request.cookies.get(self._cookie("session"), ""), self.clock())
-        return Actor(platform="web", id=ticket.actor_id, name=ticket.name) if ticket else None
+        if ticket is None:
+            return None
+        platform, _, member = ticket.actor_id.partition(":")  # an Actor's key: a member of a chat is the same one here, history and wallet too
+        return Actor(platform=platform, id=member, name=ticket.name) if member else Actor(platform="web", id=ticket.actor_id, name=ticket.name)
 
     def set_visit(self, response: web.StreamResponse, visit: str) -> None:
         self._set(response, "visit", visit)
