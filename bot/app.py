@@ -19,14 +19,15 @@ import structlog
 from ulid import ULID
 
 from bot.board import Board
+from bot.chat.web import signin
 from bot.chat.web.server import WebAdapter
-from bot.domain import Card, Limits
+from bot.domain import Actor, Card, Limits
 from bot.messages import Catalogue
 from bot.monitor import Monitor
 from bot.outbox import Outbox
-from bot.ports import ChatAdapter
+from bot.ports import ChatAdapter, Memos
 from bot.queue import Queue
-from bot.settings import Settings
+from bot.settings import Settings, hosts
 from bot.store.blobs import DiskBlobs
 from bot.store.sql import SqlStore
 from bot.studio import WordUpStudio
@@ -41,8 +42,8 @@ log = structlog.get_logger(__name__)
 DRAIN, FLUSH = timedelta(seconds=10), timedelta(seconds=4)
 LEASE = timedelta(seconds=30)
 POLL = timedelta(seconds=1)
-#: Seconds between two progress cards of a job, by platform: these cost nobody's rate limit.
-PROGRESS_EVERY = {"web": 0.3, "terminal": 0.1}
+#: Seconds between two progress cards of a job, by platform: the first two cost nobody's rate limit; Slack takes about one edit a second of all jobs together.
+PROGRESS_EVERY = {"web": 0.3, "terminal": 0.1, "discord": 1.5, "slack": 3.0}
 HOUSEKEEPING = timedelta(hours=1)
 #: A file younger than this may belong to a job that is being written.
 BLOB_GRACE = timedelta(hours=1)
@@ -83,11 +84,48 @@ def make_engine(settings: Settings) -> Engine:
     return LocalEngine(open_shelf(settings), device=settings.device, max_rows=settings.max_rows, threads=settings.threads, reproducible=settings.reproducible)
 
 
+def make_chats(settings: Settings, catalogue: Catalogue, memos: Memos, clock: Callable[[], datetime]) -> dict[str, ChatAdapter]:
+    """The chats there are tokens for. Their libraries are imported only then."""
+    chats: dict[str, ChatAdapter] = {}
+    max_upload = settings.max_upload_mb * 2**20
+    if token := settings.discord_token.get_secret_value():
+        from bot.chat.discord.adapter import DiscordAdapter
+
+        chats["discord"] = DiscordAdapter(
+            token=token,
+            catalogue=catalogue,
+            memos=memos,
+            clock=clock,
+            cdn_hosts=hosts(settings.discord_cdn_hosts),
+            api_url=settings.discord_api_url,
+            gateway_url=settings.discord_gateway_url,
+            max_upload=max_upload,
+        )
+    if token := settings.slack_bot_token.get_secret_value():
+        from bot.chat.slack.adapter import SlackAdapter
+
+        chats["slack"] = SlackAdapter(
+            bot_token=token,
+            app_token=settings.slack_app_token.get_secret_value(),
+            signing_secret=settings.slack_signing_secret.get_secret_value(),
+            catalogue=catalogue,
+            memos=memos,
+            clock=clock,
+            api_url=settings.slack_api_url,
+            file_hosts=hosts(settings.slack_file_hosts),
+            host=settings.slack_host,
+            port=settings.slack_port,
+            max_upload=max_upload,
+        )
+    return chats
+
+
 class App:
     """The whole bot in one process."""
 
     def __init__(self, settings: Settings, *, engine: Engine | None = None, adapters: Mapping[str, ChatAdapter] | None = None) -> None:
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731
+        self._clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        clock = self._clock
         worker = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
         self.settings = settings
         self.catalogue = Catalogue.load("en")
@@ -124,8 +162,9 @@ class App:
             new_seed=lambda: secrets.randbits(32),
             model=settings.model or self.engine.models()[0].model,
             public_url=settings.public_url or None,
+            link=self._way_in if settings.web and settings.public_url else None,
         )
-        self.adapters: dict[str, ChatAdapter] = dict(adapters or {})
+        self.adapters: dict[str, ChatAdapter] = {**make_chats(settings, self.catalogue, self.store, clock), **(adapters or {})}
         self.web: WebAdapter | None = None
         if settings.web:
             self.web = WebAdapter(
@@ -140,6 +179,11 @@ class App:
             )
             self.adapters[self.web.platform] = self.web
         self.outbox = Outbox(self.store, self.adapters, self.render, self.board, intervals=PROGRESS_EVERY)
+
+    def _way_in(self, actor: Actor) -> str:
+        """A link that signs this member in to the studio page, as who they are in their chat."""
+        token = signin.mint(load_secret(self.settings.data_dir), actor.key, actor.name or actor.id, self._clock())
+        return f"{self.settings.public_url}/sign-in?token={token}"
 
     async def _spend(self, link: str) -> bool:
         """True the first time a one-time link is used."""

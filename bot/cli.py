@@ -72,7 +72,9 @@ def run(
             if bot.web.signs_in:
                 typer.echo("  It asks members to sign in: `wordup signin` prints a one-time link.")
         typer.echo(f"  Model: {bot.engine.models()[0].title}.  Health and metrics: {bot.monitor.url or 'off'}")
-        typer.echo("  Discord: off (not in this version).  Slack: off (not in this version).\n", nl=True)
+        chats = {"Discord": ("discord", "WORDUP_DISCORD_TOKEN"), "Slack": ("slack", "WORDUP_SLACK_BOT_TOKEN")}
+        said = (f"{chat}: {'on' if name in bot.adapters else f'off (set {variable})'}." for chat, (name, variable) in chats.items())
+        typer.echo(f"  {'  '.join(said)}\n", nl=True)
         sys.stdout.flush()
 
     async def serve() -> None:

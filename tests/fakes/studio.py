@@ -37,6 +37,7 @@ from bot.domain import (
     Place,
     Press,
     Reading,
+    Receipt,
     Shown,
     Status,
     Submit,
@@ -113,6 +114,7 @@ class FakeStudio:
     def __init__(self, changed: Callable[[Actor, Card], Awaitable[None]] | None = None) -> None:
         self.jobs: dict[str, Shown] = {}
         self.events: list[Inbound] = []
+        self.places: dict[tuple[str, str, str], str] = {}
         self.changed = changed
         self._answers: dict[str, Card] = {}
         self._blobs: dict[str, tuple[bytes, Actor | None]] = {}
@@ -231,6 +233,13 @@ class FakeStudio:
 
     def models(self) -> tuple[Capabilities, ...]:
         return (MODEL,)
+
+    async def placed(self, event: Inbound, card: Card, receipt: Receipt) -> None:
+        if card.job_id and card.status is not None:
+            self.places[(receipt.platform, receipt.channel, receipt.handle)] = card.job_id
+
+    async def job_at(self, receipt: Receipt) -> str | None:
+        return self.places.get((receipt.platform, receipt.channel, receipt.handle))
 
     async def watch(self, actor: Actor) -> AsyncIterator[Card]:
         for job_id in tuple(self.jobs):

@@ -75,7 +75,7 @@ def lines(blocks: Blocks) -> Iterator[str]:
                 yield text_of(block.get("text"))
                 yield from (text_of(field) for field in block.get("fields", []))
             case "header" | "markdown":
-                yield text_of(block)if block["type"] == "markdown" else text_of(block["text"])
+                yield text_of(block if block["type"] == "markdown" else block["text"])
             case "context":
                 yield from (text_of(element) for element in block["elements"] if element["type"] != "image")
             case "image":

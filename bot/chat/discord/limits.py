@@ -1,0 +1,27 @@
+"""Discord's limits, in one table. Source: https://docs.discord.com/developers (message and component reference, API version 10)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+TEXT = 4000  #: characters of all text displays of a message together
+ALT = 1024  #: of a picture's description
+COMPONENTS = 40  #: in one message, nested ones counted
+ROW = 5  #: buttons in a row
+LABEL = 80  #: of a button
+CHOICES = 25  #: of a select or an autocomplete
+CHOICE = 100  #: characters of a choice's name, value and description
+PLACEHOLDER = 150  #: of a select
+GALLERY = 10  #: pictures
+CUSTOM_ID = 100
+NONCE = 25
+FORM_TITLE = 45
+FORM_LABEL = 45
+FORM_VALUE = 4000
+FORM_FIELDS = 5
+STATUS = 128  #: of the presence
+
+TOKEN_LIFE = timedelta(minutes=15)  #: of an interaction's token
+TOKEN_MARGIN = timedelta(seconds=10)  #: before its end a token is not used any more
+ATTACHMENT = 10 * 2**20  #: bytes, where nothing more is known
+SMALLEST_ATTACHMENT = 512 * 2**10  #: bytes; below this sending a picture is given up

@@ -1,0 +1,220 @@
+"""Where a card can be written, and how: by an interaction's token, by the bot's own, as a new message, as a direct one.
+
+`ways` says in which order to try (pure); `Places` does it. A way that is closed for good (the token ran out, the message or the permission is
+gone) leads to the next; trouble that passes is raised, for the outbox to come back to. 429 and `retry_after` are discord.py's to wait for.
+
+A card that must be a new message carries a nonce made of the job's id: Discord gives back the message that has it instead of posting another, for
+some minutes. Beyond those, a crash between posting and writing the receipt down can post an end twice.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import discord
+import structlog
+
+from bot.chat.discord import layout, limits
+from bot.chat.discord.layout import Attached
+from bot.chat.pictures import fitted_async
+from bot.domain import Actor, Card, Receipt, ReplyTo, Visibility
+from bot.errors import NotFound
+from bot.messages import Catalogue
+
+log = structlog.get_logger(__name__)
+
+PLATFORM = "discord"
+ORIGINAL = "@original"
+
+Picture = Callable[[Actor, str], Awaitable[bytes]]
+"""`Studio.picture`: the bytes of a stored picture. Raises NotFound."""
+
+#: JSON error codes after which trying the same way again is pointless.
+CLOSED = frozenset(
+    {
+        10003,  # unknown channel
+        10004,  # unknown guild
+        10008,  # unknown message
+        10013,  # unknown user
+        10015,  # unknown webhook: the token is not known any more
+        10062,  # unknown interaction
+        50001,  # missing access
+        50005,  # the message is somebody else's
+        50007,  # this user takes no direct messages
+        50013,  # missing permissions
+        50027,  # invalid webhook token
+        50083,  # the thread is archived
+        160005,  # the thread is locked
+    }
+)
+TOO_LARGE = 40005
+
+
+class Way(enum.Enum):
+    TOKEN = "the interaction's answer"  # noqa: S105
+    EDIT = "the bot's own message"
+    POST = "a new message"
+    DIRECT = "a direct message"
+
+
+def ways(reply_to: ReplyTo, card: Card, receipt: Receipt | None, now: datetime) -> tuple[Way, ...]:
+    """In the order to try. A receipt without a channel is an answer that only its member sees: the token alone reaches it."""
+    found: list[Way] = []
+    if reply_to.token and reply_to.expires_at is not None and now < reply_to.expires_at - limits.TOKEN_MARGIN:
+        found.append(Way.TOKEN)
+    if receipt is not None and receipt.channel and receipt.handle:
+        found.append(Way.EDIT)
+    if reply_to.can_post and reply_to.channel and card.visibility is Visibility.PUBLIC:
+        found.append(Way.POST)
+    if reply_to.user:
+        found.append(Way.DIRECT)
+    return tuple(found)
+
+
+def closed(error: discord.HTTPException) -> bool:
+    """Whether this way will not open again."""
+    return error.code in CLOSED or error.status in (401, 403, 404)
+
+
+def receipt_of(data: discord.Message) -> Receipt:
+    """Where a message stands. One that its member alone sees has no channel: nothing but its token reaches it."""
+    return Receipt(platform=PLATFORM, channel="" if data.flags.ephemeral else str(data.channel.id), handle=str(data.id))
+
+
+def nonce(job_id: str) -> str:
+    """25 characters at most: a ULID's first says nothing before the year 10889."""
+    return job_id[-limits.NONCE :]
+
+
+class Places:
+    """Writes cards with one client."""
+
+    def __init__(self, client: discord.Client, picture: Picture, catalogue: Catalogue) -> None:
+        self._client, self._picture, self._catalogue = client, picture, catalogue
+
+    # -- what goes along
+
+    async def message(self, card: Card, owner: Actor, limit: int) -> dict[str, Any]:
+        """The card as keyword arguments for discord.py: a view, and its files."""
+        attached: list[Attached] = []
+        remarks: list[str] = []
+        for each in card.pictures[: limits.GALLERY]:
+            try:
+                data = each.data or await self._picture(owner, each.digest)
+            except NotFound:
+                continue  # deleted meanwhile
+            room = limit // max(1, min(len(card.pictures), limits.GALLERY))  # the limit is a message's
+            sent = await fitted_async(data, each.name, room)
+            size = f"{limit / 2**20:.3g}"
+            if sent is None:
+                remarks.append(self._catalogue.say("card.left_out", limit=size))
+                continue
+            if sent.smaller:
+                remarks.append(self._catalogue.say("card.smaller", limit=size))
+            attached.append(Attached(name=sent.name, data=sent.data, alt=each.alt))
+        view, files = layout.message(card, attached, list(dict.fromkeys(remarks)))
+        return {"view": view, "files": files}
+
+    def limit(self, channel: str) -> int:
+        """Bytes of a message's files there, as far as is known."""
+        found = self._client.get_channel(int(channel)) if channel.isdecimal() else None
+        guild = getattr(found, "guild", None)
+        return guild.filesize_limit if guild is not None else limits.ATTACHMENT
+
+    async def written(self, send: Callable[[dict[str, Any]], Awaitable[Any]], card: Card, owner: Actor, limit: int) -> Any:
+        """Send it, smaller and smaller while Discord finds it too large; what it refuses for another reason goes without pictures and buttons."""
+        while True:
+            try:
+                return await send(await self.message(card, owner, limit))
+            except discord.HTTPException as error:
+                if error.status == 413 or error.code == TOO_LARGE:
+                    limit //= 2
+                    if limit < limits.SMALLEST_ATTACHMENT:
+                        raise
+                elif error.status == 400 and not closed(error) and error.code != 40060 and (card.pictures or card.rows):
+                    log.error("discord.card_refused", job=card.job_id, error=error.text)
+                    card = _bare(card)
+                else:
+                    raise
+
+    # -- the ways
+
+    async def show(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None, now: datetime) -> Receipt | None:
+        """By the first way that is open; None when there is none. Raises what may pass (5xx, connections, timeouts)."""
+        owner = Actor(platform=PLATFORM, id=reply_to.user)
+        for way in ways(reply_to, card, receipt, now):
+            try:
+                return await self._by(way, reply_to, card, receipt, owner)
+            except discord.HTTPException as error:
+                if not closed(error):
+                    raise
+                log.info("discord.way_closed", way=way.value, job=card.job_id, status=error.status, code=error.code)
+        log.warning("discord.nowhere_to_show", job=card.job_id, user=reply_to.user)
+        return None
+
+    async def change(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None, now: datetime) -> None:
+        """Only where it stands already. Raises discord.HTTPException."""
+        owner = Actor(platform=PLATFORM, id=reply_to.user)
+        way = next((each for each in ways(reply_to, card, receipt, now) if each in (Way.TOKEN, Way.EDIT)), None)
+        if way is not None:
+            await self._by(way, reply_to, card, receipt, owner)
+
+    async def _by(self, way: Way, reply_to: ReplyTo, card: Card, receipt: Receipt | None, owner: Actor) -> Receipt:
+        match way:
+            case Way.TOKEN:
+                return await self.by_token(reply_to, card, owner, self.limit(reply_to.channel))
+            case Way.EDIT:
+                assert receipt is not None  # noqa: S101  `ways` saw it
+                return await self.edited(receipt, card, owner)
+            case Way.POST:
+                return await self.posted(reply_to.channel, card, owner)
+            case Way.DIRECT:
+                return await self.direct(reply_to.user, card, owner)
+
+    async def by_token(self, reply_to: ReplyTo, card: Card, owner: Actor, limit: int) -> Receipt:
+        """The interaction's own answer, whether it is there already or still "thinking"."""
+        hook = discord.Webhook.partial(self._client.application_id or 0, reply_to.token, client=self._client)
+
+        async def send(parts: dict[str, Any]) -> discord.Message:
+            return await hook.edit_message(ORIGINAL, view=parts["view"], attachments=parts["files"])  # type: ignore[call-overload,no-any-return]
+
+        return receipt_of(await self.written(send, card, owner, limit))
+
+    async def edited(self, receipt: Receipt, card: Card, owner: Actor) -> Receipt:
+        place = self._client.get_partial_messageable(int(receipt.channel)).get_partial_message(int(receipt.handle))
+
+        async def send(parts: dict[str, Any]) -> discord.Message:
+            return await place.edit(view=parts["view"], attachments=parts["files"])
+
+        await self.written(send, card, owner, self.limit(receipt.channel))
+        return receipt
+
+    async def posted(self, channel: str, card: Card, owner: Actor, *, answers: int | None = None) -> Receipt:
+        """A new message, as an answer to another one where that is given. A job's is posted once, by its nonce."""
+        place = self._client.get_partial_messageable(int(channel))
+        return receipt_of(await self.written(self._sender(place, card, answers), card, owner, self.limit(channel)))
+
+    async def direct(self, user: str, card: Card, owner: Actor) -> Receipt:
+        place = await self._client.create_dm(discord.Object(int(user)))
+        return receipt_of(await self.written(self._sender(place, card, None), card, owner, limits.ATTACHMENT))
+
+    def _sender(self, place: discord.abc.Messageable, card: Card, answers: int | None) -> Callable[[dict[str, Any]], Awaitable[discord.Message]]:
+        more: dict[str, Any] = {}
+        if card.job_id and card.status is not None:
+            more["nonce"] = nonce(card.job_id)
+        if answers is not None:
+            channel_id = getattr(place, "id", 0)
+            more["reference"] = discord.MessageReference(message_id=answers, channel_id=channel_id, fail_if_not_exists=False)
+
+        async def send(parts: dict[str, Any]) -> discord.Message:
+            return await place.send(**parts, **more, allowed_mentions=discord.AllowedMentions.none())
+
+        return send
+
+
+def _bare(card: Card) -> Card:
+    return replace(card, pictures=(), rows=(), selects=(), links=())
