@@ -28,6 +28,9 @@ REACTIONS: Mapping[str, tuple[Verb, int]] = {
 #: Answered to the presser alone; everything else makes or moves a card all may see.
 QUIET = frozenset({Verb.PARAMS, Verb.CANCEL, Verb.DELETE, Verb.FAVOURITE, Verb.REMIX})
 
+#: Another click within a second is no second wish.
+DRAWS = frozenset({Verb.PICK, Verb.VARY, Verb.REROLL, Verb.UPSCALE})
+
 #: The card that was pressed changes, and no other comes.
 IN_PLACE = frozenset({Verb.CANCEL, Verb.DELETE, Verb.FAVOURITE})
 
@@ -115,6 +118,12 @@ def varied(base: ImagineRequest, artifact: Artifact, capabilities: Capabilities,
 def rerolled(job: Job, seed: int) -> ImagineRequest | UpscaleRequest:
     """The same once more: with another seed where chance plays a part."""
     return replace(job.request, seed=seed) if isinstance(job.request, ImagineRequest) else job.request
+
+
+def kept_whole(text: str, words: str) -> str:
+    """What a remix form asks for: an empty one means the same words, and so does one too small for them, sent back as it was shown (cut, with an ellipsis)."""
+    cut = text.removesuffix("…")
+    return words if not text or (cut != text and len(cut) > 100 and words.startswith(cut)) else text
 
 
 def unseeded(words: str) -> str:

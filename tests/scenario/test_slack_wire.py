@@ -5,136 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiohttp import web
-from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
-from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
-from slack_bolt.async_app import AsyncApp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
-from tests.fakes.slack import SlackWire
+from tests.fakes.slack import SlackWire, samples
+from tests.fakes.slack.app import FORM, QUIET, Bot, responded, row, section
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
-QUIET = {"unfurl_links": False, "unfurl_media": False}
-FORM = {
-    "type": "modal",
-    "callback_id": "form",
-    "title": {"type": "plain_text", "text": "Remix"},
-    "submit": {"type": "plain_text", "text": "Draw"},
-    "blocks": [
-        {
-            "type": "input",
-            "block_id": "prompt",
-            "label": {"type": "plain_text", "text": "Prompt"},
-            "element": {"type": "plain_text_input", "action_id": "words"},
-        },
-        {
-            "type": "input",
-            "block_id": "size",
-            "optional": True,
-            "label": {"type": "plain_text", "text": "Size"},
-            "element": {
-                "type": "static_select",
-                "action_id": "pick",
-                "options": [{"text": {"type": "plain_text", "text": name}, "value": name.lower()} for name in ("Small", "Large")],
-            },
-        },
-    ],
-}
-
-
-def section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
-
-
-def row(*labels: str) -> dict[str, Any]:
-    buttons = [{"type": "button", "text": {"type": "plain_text", "text": label}, "action_id": f"press:{label.lower()}", "value": label[:1]} for label in labels]
-    return {"type": "actions", "elements": buttons}
-
-
-class Bot:
-    """A small app of the kind that the wire is for, and what it saw."""
-
-    def __init__(self, wire: SlackWire) -> None:
-        self.client = AsyncWebClient(wire.bot_token, base_url=wire.api_url)
-        self.app = AsyncApp(client=self.client, signing_secret=wire.signing_secret)
-        self.seen: list[dict[str, Any]] = []
-        self.slow = 0.0
-        app = self.app
-
-        @app.command("/imagine")
-        async def imagine(ack: Any, body: dict[str, Any], client: AsyncWebClient) -> None:
-            self.seen.append(body)
-            await asyncio.sleep(self.slow)
-            await ack(text="On it.")
-            said = {"text": body["text"], "blocks": [section(f"*{body['text']}*"), row("Again", "Remix & go")]}
-            posted = await client.chat_postMessage(channel=body["channel_id"], **QUIET, **said)
-            await client.chat_update(channel=posted["channel"], ts=posted["ts"], text="done", blocks=[section("done"), row("Again", "Remix & go")])
-
-        @app.action("press:again")
-        async def again(ack: Any, body: dict[str, Any], respond: Any) -> None:
-            await ack()
-            self.seen.append(body)
-            if "response_url" in body:
-                await respond(text="once more", replace_original=False)
-
-        @app.action("press:remix & go")
-        async def remix(ack: Any, body: dict[str, Any], client: AsyncWebClient) -> None:
-            await ack()
-            await client.views_open(trigger_id=body["trigger_id"], view=FORM)
-
-        @app.view("form")
-        async def form(ack: Any, body: dict[str, Any]) -> None:
-            values = body["view"]["state"]["values"]
-            self.seen.append(values)
-            if "rude" in values["prompt"]["words"]["value"]:
-                await ack(response_action="errors", errors={"prompt": "Politely, please."})
-            else:
-                await ack()
-
-        @app.event("reaction_added")
-        async def reaction(event: dict[str, Any]) -> None:
-            self.seen.append(event)
-            await asyncio.sleep(self.slow)
-
-        @app.event("app_home_opened")
-        async def home(event: dict[str, Any], client: AsyncWebClient) -> None:
-            await client.views_publish(user_id=event["user"], view={"type": "home", "blocks": [section("Welcome"), row("Again")]})
-
-        @app.shortcut("remix")
-        async def shortcut(ack: Any, body: dict[str, Any], client: AsyncWebClient) -> None:
-            await ack()
-            await client.views_open(trigger_id=body["trigger_id"], view=FORM)
-
-    @asynccontextmanager
-    async def on(self, wire: SlackWire, transport: str) -> AsyncIterator[None]:
-        if transport == "socket":
-            handler = AsyncSocketModeHandler(self.app, wire.app_token, ping_interval=0.2)
-            await handler.connect_async()
-            try:
-                await wire.connected()
-                yield
-            finally:
-                await handler.close_async()
-        else:
-            site = web.Application()
-            site.router.add_post("/slack/events", self._http)
-            runner = web.AppRunner(site, access_log=None, shutdown_timeout=0.5)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            wire.events_url = f"http://127.0.0.1:{runner.addresses[0][1]}/slack/events"
-            try:
-                yield
-            finally:
-                await runner.cleanup()
-
-    async def _http(self, request: web.Request) -> web.Response:
-        return await to_aiohttp_response(await self.app.async_dispatch(await to_bolt_request(request)))
 
 
 @pytest.fixture
@@ -158,12 +39,6 @@ async def refused(call: Any) -> SlackApiError:
     with pytest.raises(SlackApiError) as caught:
         await call
     return caught.value
-
-
-async def responded(wire: SlackWire, url: str, body: dict[str, Any]) -> tuple[int, str]:
-    assert wire.session is not None
-    async with wire.session.post(url, json=body) as answer:
-        return answer.status, await answer.text()
 
 
 # -- what members do
@@ -386,10 +261,11 @@ async def test_blocks_are_checked(wire: SlackWire, bot: Bot, blocks: list[dict[s
         ({"text": "x", "blocks": [section("a > b")]}, "unescaped '>'"),
         ({"text": "x", "unfurl_media": True}, "unfurl_links and unfurl_media"),
         ({"text": "x", "colour": "red"}, "unknown argument colour"),
+        ({"blocks": [section("x")]}, "blocks without the text"),
     ],
 )
 async def test_what_slack_lets_pass_is_noted(wire: SlackWire, bot: Bot, said: dict[str, Any], what: str) -> None:
-    await bot.client.chat_postMessage(channel=wire.art.id, **{**QUIET, **said})
+    await bot.client.api_call("chat.postMessage", json={"channel": wire.art.id, **QUIET, **said})
     assert [violation.what.startswith(what) for violation in wire.violations] == [True]
 
 
@@ -488,3 +364,36 @@ async def test_a_trigger_opens_one_view_and_soon(wire: SlackWire, running: Bot) 
     assert (await refused(running.client.views_open(trigger_id=answer.trigger_id, view=FORM))).response["error"] == "exchanged_trigger_id"
     wire.expire(answer)
     assert (await refused(running.client.views_open(trigger_id=answer.trigger_id, view=FORM))).response["error"] == "expired_trigger_id"
+
+
+async def test_every_answer_has_the_keys_of_slacks_own(wire: SlackWire, bot: Bot) -> None:
+    """The comparison with the sample payloads is made on every answer; a difference is a violation."""
+    wire.processing_seconds, client = 0.0, bot.client
+    file_id = await upload(client)
+    await client.files_upload_v2(filename="fox.png", content=PNG, channel=wire.art.id, initial_comment="a fox")
+    ts = wire.messages(wire.art)[0].ts
+    await client.reactions_add(channel=wire.art.id, name="one", timestamp=ts)
+    await client.reactions_remove(channel=wire.art.id, name="one", timestamp=ts)
+    assert (await client.chat_getPermalink(channel=wire.art.id, message_ts=ts))["permalink"].endswith(f"/p{ts.replace('.', '')}")
+    assert (await client.conversations_info(channel=wire.lounge.id, include_num_members=True))["channel"]["is_member"] is False
+    talk = (await client.conversations_open(users=wire.ada.id))["channel"]["id"]
+    assert (await client.conversations_info(channel=talk))["channel"]["user"] == wire.ada.id
+    assert (await client.users_info(user=wire.bot_user_id))["user"]["is_bot"]
+    assert [message["ts"] for message in (await client.conversations_history(channel=wire.art.id))["messages"]] == [ts]
+    home = await client.views_publish(user_id=wire.ada.id, view={"type": "home", "blocks": shown(file_id)})
+    assert wire.homes[wire.ada.id].pictures == [(PNG, "a fox")]
+    stale = client.views_update(view_id=home["view"]["id"], hash="old", view={"type": "home", "blocks": []})
+    assert (await refused(stale)).response["error"] == "hash_conflict"
+    await client.chat_delete(channel=wire.art.id, ts=ts)
+    assert (await refused(client.chat_postEphemeral(channel=wire.art.id, user="U0STRANGER", text="x"))).response["error"] == "user_not_in_channel"
+    await client.files_delete(file=file_id)
+    assert wire.violations == []
+
+
+def test_a_payload_that_slack_does_not_send_is_an_error() -> None:
+    if not samples.SPECS.exists():
+        pytest.skip("the sample payloads are not beside the repository")
+    payload = dict.fromkeys(samples.PAYLOADS["slash_commands"][1].split(), "")
+    samples.check_payload("slash_commands", payload)
+    with pytest.raises(AssertionError, match="colour"):
+        samples.check_payload("slash_commands", {**payload, "colour": ""})

@@ -188,7 +188,7 @@ class Places:
         place = self._client.get_partial_messageable(int(receipt.channel)).get_partial_message(int(receipt.handle))
 
         async def send(parts: dict[str, Any]) -> discord.Message:
-            return await place.edit(view=parts["view"], attachments=parts["files"])
+            return await place.edit(view=parts["view"], attachments=parts["files"], allowed_mentions=discord.AllowedMentions.none())
 
         await self.written(send, card, owner, self.limit(receipt.channel))
         return receipt

@@ -6,7 +6,8 @@
 from tests.fakes.discord.interactions import Answer, Choice, NoAnswer
 from tests.fakes.discord.messages import Button, Message, Select
 from tests.fakes.discord.rest import Sent, Violation
-from tests.fakes.discord.wire import TOKEN, DiscordWire
+from tests.fakes.discord.stage import TOKEN
+from tests.fakes.discord.wire import DiscordWire
 from tests.fakes.discord.world import Attachment, Channel, File, Guild, User
 
 __all__ = [

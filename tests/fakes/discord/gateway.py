@@ -19,7 +19,7 @@ from aiohttp import WSMsgType, web
 from tests.fakes.discord.world import Channel, Json
 
 if TYPE_CHECKING:
-    from tests.fakes.discord.wire import DiscordWire
+    from tests.fakes.discord.stage import Stage
 
 DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, RESUME, RECONNECT, MEMBERS, INVALID, HELLO, ACK = 0, 1, 2, 3, 6, 7, 8, 9, 10, 11
 GUILDS, GUILD_MESSAGES, GUILD_REACTIONS, DM_MESSAGES, DM_REACTIONS, MESSAGE_CONTENT = 1 << 0, 1 << 9, 1 << 10, 1 << 12, 1 << 13, 1 << 15
@@ -41,10 +41,10 @@ def _compressor(asked: str | None) -> Callable[[str], bytes] | None:
             except ImportError:
                 continue
             squeeze = zstd.ZstdCompressor()
-            return lambda text: squeeze.compress(text.encode(), mode=squeeze.FLUSH_BLOCK)  # type: ignore[no-any-return]
+            return lambda text: squeeze.compress(text.encode(), mode=squeeze.FLUSH_BLOCK)
         zstandard: Any = importlib.import_module("zstandard")
         stream = zstandard.ZstdCompressor().compressobj()
-        return lambda text: stream.compress(text.encode()) + stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)  # type: ignore[no-any-return]
+        return lambda text: stream.compress(text.encode()) + stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
     return None
 
 
@@ -110,7 +110,7 @@ class Session:
 
 
 class Gateway:
-    def __init__(self, wire: DiscordWire) -> None:
+    def __init__(self, wire: Stage) -> None:
         self._wire = wire
         self.sessions: list[Session] = []
         self.connections: list[Connection] = []
@@ -147,7 +147,7 @@ class Gateway:
         return {**data, "content": "", "attachments": [], "embeds": [], "components": []}
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(max_msg_size=4096 * 4, autoping=True)
+        socket = web.WebSocketResponse(max_msg_size=4096 * 4, timeout=1.0)
         await socket.prepare(request)
         connection = Connection(socket, request)
         self.connections.append(connection)
@@ -170,7 +170,8 @@ class Gateway:
         return socket
 
     async def _heard(self, connection: Connection, frame: Json) -> None:
-        op, data = frame.get("op"), frame.get("d")
+        op: int | None = frame.get("op")
+        data: Any = frame.get("d")
         if op == HEARTBEAT:
             self.heartbeats += 1
             connection.say(ACK)

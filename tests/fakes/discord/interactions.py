@@ -12,7 +12,7 @@ from tests.fakes.discord.messages import Message
 from tests.fakes.discord.world import EVERYBODY, Channel, Json, User
 
 if TYPE_CHECKING:
-    from tests.fakes.discord.wire import DiscordWire
+    from tests.fakes.discord.stage import Stage
 
 COMMAND, COMPONENT, AUTOCOMPLETE, MODAL_SUBMIT = 2, 3, 4, 5
 KINDS = {4: "message", 5: "deferred", 6: "deferred_update", 7: "update", 8: "autocomplete", 9: "modal"}
@@ -33,7 +33,7 @@ class NoAnswer(AssertionError):
 
 @dataclass(eq=False, kw_only=True)
 class Interaction:
-    wire: DiscordWire = field(repr=False)
+    wire: Stage = field(repr=False)
     id: int
     token: str
     kind: int
@@ -125,7 +125,7 @@ class Answer:
         return self.followups[index]
 
 
-def make(wire: DiscordWire, kind: int, user: User, channel: Channel, data: Json, *, message: Message | None = None, user_install: bool = False) -> Interaction:
+def make(wire: Stage, kind: int, user: User, channel: Channel, data: Json, *, message: Message | None = None, user_install: bool = False) -> Interaction:
     """Builds the payload of INTERACTION_CREATE: https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-object"""
     guild = channel.guild
     owners: dict[str, str] = {}

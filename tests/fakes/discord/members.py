@@ -5,31 +5,27 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.fakes.discord.interactions import AUTOCOMPLETE, COMMAND, COMPONENT, MODAL_SUBMIT, Answer, Choice, Interaction, NoAnswer, make
 from tests.fakes.discord.messages import Button, Message
+from tests.fakes.discord.stage import Stage
 from tests.fakes.discord.world import Channel, File, Json, User, content_type_of
-
-if TYPE_CHECKING:
-    from tests.fakes.discord.wire import DiscordWire
 
 STRING, INTEGER, BOOLEAN, USER, CHANNEL, ROLE, MENTIONABLE, NUMBER, ATTACHMENT = 3, 4, 5, 6, 7, 8, 9, 10, 11
 TEXT_INPUT, CHECKBOX = 4, 23
 
 
-class Members:
+class Members(Stage):
     """The part of `DiscordWire` that acts. A member can do only what the client would let them."""
 
-    async def command(
-        self: DiscordWire, user: User, channel: Channel, name: str, /, *, delivery: int | None = None, user_install: bool = False, **options: Any
-    ) -> Answer:
+    async def command(self, user: User, channel: Channel, name: str, /, *, delivery: int | None = None, user_install: bool = False, **options: Any) -> Answer:
         """A slash command, `group sub` for a subcommand; an option is given by its name, an attachment as a `File`."""
         data, _ = self._typed(user, channel, name, options, user_install=user_install)
         return await self._send(make(self, COMMAND, user, channel, data, user_install=user_install), delivery)
 
     async def autocomplete(
-        self: DiscordWire, user: User, channel: Channel, name: str, option: str, typed: str, /, *, user_install: bool = False, **others: Any
+        self, user: User, channel: Channel, name: str, option: str, typed: str, /, *, user_install: bool = False, **others: Any
     ) -> list[Choice]:
         data, leaf = self._typed(user, channel, name, others, user_install=user_install, partial=True)
         declared = next((one for one in leaf if one["name"] == option), None)
@@ -41,7 +37,7 @@ class Members:
         return (await self._send(make(self, AUTOCOMPLETE, user, channel, data, user_install=user_install), None)).choices
 
     async def context(
-        self: DiscordWire, user: User, channel: Channel, name: str, target: Message | User, /, *, delivery: int | None = None, user_install: bool = False
+        self, user: User, channel: Channel, name: str, target: Message | User, /, *, delivery: int | None = None, user_install: bool = False
     ) -> Answer:
         """A command of the context menu, on a message or on a member."""
         kind = 3 if isinstance(target, Message) else 2
@@ -50,7 +46,7 @@ class Members:
         data = {"id": found["id"], "name": name, "type": kind, "target_id": str(target.id), "resolved": resolved}
         return await self._send(make(self, COMMAND, user, channel, data, user_install=user_install), delivery)
 
-    async def press(self: DiscordWire, user: User, message: Message, button: str, /, *, delivery: int | None = None) -> Answer:
+    async def press(self, user: User, message: Message, button: str, /, *, delivery: int | None = None) -> Answer:
         """By label, emoji or custom id."""
         self._sees(user, message)
         found: Button | None = next((one for one in message.button_list if button in (one.label, one.custom_id)), None)
@@ -60,7 +56,7 @@ class Members:
         data = {"custom_id": found.custom_id, "component_type": 2, "id": found.id}
         return await self._send(self._on(message, user, data), delivery)
 
-    async def choose(self: DiscordWire, user: User, message: Message, select: str, /, *options: str, delivery: int | None = None) -> Answer:
+    async def choose(self, user: User, message: Message, select: str, /, *options: str, delivery: int | None = None) -> Answer:
         """By placeholder or custom id; the options by label or value."""
         self._sees(user, message)
         found = next((one for one in message.selects if select in (one.placeholder, one.custom_id)), None)
@@ -71,7 +67,7 @@ class Members:
         data = {"custom_id": found.custom_id, "component_type": found.kind, "id": found.id, "values": [found.options.get(o, o) for o in options]}
         return await self._send(self._on(message, user, data), delivery)
 
-    async def submit(self: DiscordWire, user: User, form: Answer, /, *values: Any, delivery: int | None = None, **named: Any) -> Answer:
+    async def submit(self, user: User, form: Answer, /, *values: Any, delivery: int | None = None, **named: Any) -> Answer:
         """Fills in the form that an answer opened: by custom id or label, or in order; the rest stays as it is prefilled."""
         opened = form.interaction
         assert opened.user is user, "a form is shown to the one who opened it"
@@ -83,24 +79,22 @@ class Members:
         made = make(self, MODAL_SUBMIT, user, opened.channel, data, message=opened.message, user_install=opened.user_install)
         return await self._send(made, delivery)
 
-    async def again(self: DiscordWire, answer: Answer, /) -> Answer:
+    async def again(self, answer: Answer, /) -> Answer:
         """The very same interaction is delivered once more."""
         self.gateway.dispatch("INTERACTION_CREATE", copy.deepcopy(answer.interaction.payload), answer.interaction.channel)
         await asyncio.sleep(0)
         return answer
 
-    async def react(self: DiscordWire, user: User, message: Message, emoji: str, /, *, delivery: int | None = None) -> None:
+    async def react(self, user: User, message: Message, emoji: str, /, *, delivery: int | None = None) -> None:
         self._sees(user, message)
         assert not message.ephemeral, "nobody reacts to an ephemeral message"
         for _ in range(delivery or 1):
             self.mark(user, message, emoji, added=True, anew=True)
 
-    async def unreact(self: DiscordWire, user: User, message: Message, emoji: str, /) -> None:
+    async def unreact(self, user: User, message: Message, emoji: str, /) -> None:
         self.mark(user, message, emoji, added=False)
 
-    async def say(
-        self: DiscordWire, user: User, channel: Channel, text: str = "", /, *, files: list[File] | None = None, reply_to: Message | None = None
-    ) -> Message:
+    async def say(self, user: User, channel: Channel, text: str = "", /, *, files: list[File] | None = None, reply_to: Message | None = None) -> Message:
         """A member's own message."""
         kept = [self.store(f.name, f.content, content_type_of(f.name, f.content, f.content_type), channel) for f in files or []]
         message = Message(wire=self, id=self.snowflake(), channel=channel, author=user, content=text, attachments=kept, reply_to=reply_to)
@@ -109,7 +103,7 @@ class Members:
 
     # How it is put together
 
-    async def _send(self: DiscordWire, it: Interaction, delivery: int | None) -> Answer:
+    async def _send(self, it: Interaction, delivery: int | None) -> Answer:
         for _ in range(delivery or 1):
             self.gateway.dispatch("INTERACTION_CREATE", copy.deepcopy(it.payload), it.channel)
         answer = Answer(it)
@@ -119,7 +113,7 @@ class Members:
             raise NoAnswer(answer, self.ack_seconds) from None
         return answer
 
-    def _on(self: DiscordWire, message: Message, user: User, data: Json) -> Interaction:
+    def _on(self, message: Message, user: User, data: Json) -> Interaction:
         installed = (message.metadata or {}).get("authorizing_integration_owners", {})
         return make(self, COMPONENT, user, message.channel, data, message=message, user_install=bool(installed) and "0" not in installed)
 
@@ -127,7 +121,7 @@ class Members:
     def _sees(user: User, message: Message) -> None:
         assert message.visible_to(user), f"{user.name} does not see this message"
 
-    def _registered(self: DiscordWire, channel: Channel, name: str, kind: int, *, user_install: bool) -> Json:
+    def _registered(self, channel: Channel, name: str, kind: int, *, user_install: bool) -> Json:
         everywhere = self.registered.get("", [])
         here = self.registered.get(str(channel.guild.id), []) if channel.guild else []
         found = next((one for one in [*here, *everywhere] if one["name"] == name and one["type"] == kind), None)
@@ -140,13 +134,11 @@ class Members:
         assert user_install or channel.guild is None or channel.guild.joined, f"the bot is not in {channel.guild.name if channel.guild else ''}"
         return found
 
-    def _typed(
-        self: DiscordWire, user: User, channel: Channel, name: str, options: Json, *, user_install: bool, partial: bool = False
-    ) -> tuple[Json, list[Json]]:
+    def _typed(self, user: User, channel: Channel, name: str, options: Json, *, user_install: bool, partial: bool = False) -> tuple[Json, list[Json]]:
         first, *rest = name.split(" ")
         found = self._registered(channel, first, 1, user_install=user_install)
         needed = found.get("default_member_permissions")
-        allowed = not needed or channel.guild is None or bool(channel.member_permissions(user) & int(needed))
+        allowed = needed is None or channel.guild is None or user.admin or bool(channel.member_permissions(user) & int(needed))
         assert allowed, f"/{name} is hidden from {user.name}"
         data: Json = {"id": found["id"], "name": first, "type": 1, "options": []}
         if "guild_id" in found:
@@ -170,7 +162,7 @@ class Members:
             data["resolved"] = resolved
         return data, declared
 
-    def _value(self: DiscordWire, declared: Json, given: Any, channel: Channel, user: User, resolved: Json) -> Any:
+    def _value(self, declared: Json, given: Any, channel: Channel, user: User, resolved: Json) -> Any:
         kind, name = declared["type"], declared["name"]
         offered = {choice["name"]: choice["value"] for choice in declared.get("choices") or []}
         if offered:
@@ -190,7 +182,7 @@ class Members:
             return str(given.id)
         if kind == ROLE:
             return str(given)
-        fits = {STRING: str, INTEGER: int, BOOLEAN: bool, NUMBER: (int, float)}[kind]
+        fits: Any = {STRING: str, INTEGER: int, BOOLEAN: bool, NUMBER: (int, float)}[kind]
         assert isinstance(given, fits), f"{name} takes {fits}, not {given!r}"
         size, least, most = (len(given), "min_length", "max_length") if kind == STRING else (given, "min_value", "max_value")
         assert declared.get(least) is None or size >= declared[least], f"{name} is less than {declared[least]}"
@@ -205,7 +197,7 @@ class Members:
             seen["members"] = {str(person.id): person.member(permissions=channel.member_permissions(person), user=False)}
         return seen
 
-    def _filled(self: DiscordWire, component: Json, values: Iterator[Any], named: Json) -> Json:
+    def _filled(self, component: Json, values: Iterator[Any], named: Json) -> Json:
         """A component of a form as its submission carries it."""
         kind, ident = component["type"], component.get("id") or 0
         if kind == 1:
@@ -214,7 +206,7 @@ class Members:
             return {"type": 18, "id": ident, "component": self._field(component["component"], component["label"], values, named)}
         return {"type": kind, "id": ident}
 
-    def _field(self: DiscordWire, field: Json, label: str | None, values: Iterator[Any], named: Json) -> Json:
+    def _field(self, field: Json, label: str | None, values: Iterator[Any], named: Json) -> Json:
         key = next((name for name in (field["custom_id"], label) if name in named), None)
         given = named.pop(key) if key is not None else next(values, None)
         sent: Json = {"type": field["type"], "id": field.get("id") or 0, "custom_id": field["custom_id"]}

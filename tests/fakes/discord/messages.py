@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tests.fakes.discord.world import EPOCH, Attachment, Channel, Json, User
 
 if TYPE_CHECKING:
-    from tests.fakes.discord.wire import DiscordWire
+    from tests.fakes.discord.stage import Stage
 
 EPHEMERAL, LOADING, COMPONENTS_V2, SUPPRESS_EMBEDS = 1 << 6, 1 << 7, 1 << 15, 1 << 2
 BUTTON, SELECTS, TEXT, THUMBNAIL, GALLERY, FILE = 2, (3, 5, 6, 7, 8), 10, 11, 12, 13
@@ -62,7 +62,7 @@ class Snapshot:
 
 @dataclass(eq=False, kw_only=True)
 class Message:
-    wire: DiscordWire = field(repr=False)
+    wire: Stage = field(repr=False)
     id: int
     channel: Channel
     author: User

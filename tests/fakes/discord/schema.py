@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
-from referencing import Registry, Resource
+from jsonschema.exceptions import ValidationError
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from tests.fakes.discord.world import Json
@@ -31,19 +31,24 @@ class Fault:
     """An unknown key: Discord ignores it, the bot should not send it."""
 
 
+def _other(error: ValidationError) -> bool:
+    """Whether this member of a union is not the one that the value's own `type` means."""
+    return list(error.relative_path) == ["type"] or (not error.relative_path and error.validator == "type")
+
+
 def _told(error: ValidationError) -> Fault:
-    """Goes down a union into the member that the value's own `type` means."""
-    path = list(error.absolute_path)
+    """Goes down a union into the member that is meant, so that the place is the deepest one."""
     while error.context:
         branches: dict[Any, list[ValidationError]] = {}
         for inner in error.context:
             branches.setdefault(inner.schema_path[0], []).append(inner)
-        meant = [inner for inner in branches.values() if not any(list(e.relative_path)[-1:] == ["type"] and len(e.relative_path) == 1 for e in inner)]
+        meant = [inner for inner in branches.values() if not any(_other(one) for one in inner)]
         if len(meant) != 1:
             break
         error = meant[0][0]
-        path = list(error.absolute_path)
-    return Fault(".".join(map(str, path)), error.message[:300])
+    said = error.message if len(error.message) <= 200 else f"{error.message[:80]} … {error.message[-80:]}"
+    limit = f" ({error.validator} {error.validator_value})" if str(error.validator).startswith(("min", "max")) else ""
+    return Fault(".".join(map(str, error.absolute_path)), said + limit)
 
 
 class Schema:
@@ -51,7 +56,7 @@ class Schema:
 
     def __init__(self, description: Json) -> None:
         self.description = description
-        self._registry: Registry[Any] = Registry().with_resource(BASE, Resource(contents=description, specification=DRAFT202012))
+        self._registry: Registry[Any] = Registry().with_resource(BASE, DRAFT202012.create_resource(description))
         self._validators: dict[str, Draft202012Validator] = {}
         # A literal segment beats a parameter: `@original` is not a `{message_id}`.
         ordered = sorted(description["paths"], key=lambda path: (path.count("{"), path))
@@ -74,7 +79,7 @@ class Schema:
         pointer = f"#/paths/{step}/{verb}/requestBody/content/{kind.replace('/', '~1')}/schema"
         pointer, schema = self._variant(pointer, content[kind]["schema"], body)
         plain = normal(body)
-        error = best_match(self._validator(pointer).iter_errors(plain))
+        error = next(self._validator(pointer).iter_errors(plain), None)
         refused = [] if error is None else [_told(error)]
         return refused + [Fault(where, "unknown key", stranger=True) for where in self._strangers(schema, plain)]
 
