@@ -21,6 +21,7 @@ import structlog
 from bot.chat.discord import commands, events, layout, limits
 from bot.chat.discord.client import Client, use_endpoints
 from bot.chat.discord.events import Found
+from bot.chat.discord.layout import Parts
 from bot.chat.discord.places import PLATFORM, Places, closed, receipt_of
 from bot.chat.discord.presence import keep_presence
 from bot.chat.fetching import Foreign, TooHeavy, Unreachable, fetch
@@ -110,12 +111,12 @@ class DiscordAdapter:
     async def aclose(self) -> None:
         self._paused = True
         tasks, self._tasks = self._tasks, set()
+        if tasks and self._client is not None:
+            await self._client.close()  # first: a cancelled closing would leave connections behind
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        if self._client is not None:
-            await self._client.close()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -273,8 +274,7 @@ class DiscordAdapter:
             if ack.form is not None:
                 await response.send_modal(layout.modal(ack.form, context))
             elif ack.card is not None:
-                view, files = layout.message(ack.card)
-                await response.send_message(view=view, files=files, ephemeral=True)
+                await response.send_message(**layout.message(ack.card).to_send(), ephemeral=True)
             elif ack.in_place and interaction.message is not None:
                 await response.defer()
             else:
@@ -308,8 +308,8 @@ class DiscordAdapter:
     async def _whisper(self, interaction: Interaction, card: Card) -> None:
         """To the member alone, beside the answer."""
 
-        async def send(parts: dict[str, Any]) -> Any:
-            return await interaction.followup.send(**parts, ephemeral=True, wait=True)
+        async def send(parts: Parts) -> Any:
+            return await interaction.followup.send(**parts.to_send(), ephemeral=True, wait=True)
 
         await self._writer.written(send, card, self._member(interaction), interaction.filesize_limit)
 
@@ -322,8 +322,8 @@ class DiscordAdapter:
             await self._whisper(interaction, card)
         else:
 
-            async def send(parts: dict[str, Any]) -> Any:
-                return await interaction.edit_original_response(view=parts["view"], attachments=parts["files"])
+            async def send(parts: Parts) -> Any:
+                return await interaction.edit_original_response(**parts.to_edit())
 
             await self._writer.written(send, card, self._member(interaction), interaction.filesize_limit)
 

@@ -1,14 +1,14 @@
-"""Card → what Discord shows (Components V2), Form → modal. Pure; `bot.chat.discord.places` sends what comes out.
+"""Card → what Discord shows, Form → modal. Pure; `bot.chat.discord.places` sends what comes out.
 
-A message is: title and text, the pictures, what made them in small print, the buttons. Everything a member typed is escaped; nothing here decides
-words. Why Components V2: docs/decisions/0007.
+A message is: title, text and what made the pictures in small print; the pictures; the buttons. Everything a member typed is escaped; nothing here
+decides words. Why classic messages and not Components V2: docs/decisions/0007.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ _BAR = 20  #: cells
 _FENCE = re.compile("`{3,}")
 
 
-class PressButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=r"w1:[a-z]+:[0-9A-Z]{26}:-?[0-9]+:.*"):
+class PressButton(ui.DynamicItem[ui.Button[ui.View]], template=r"w1:[a-z]+:[0-9A-Z]{26}:-?[0-9]+:.*"):
     """A card's button: its custom_id is the encoded action, so it works after a restart, from any process, on a message of last year."""
 
     @classmethod
@@ -41,7 +41,7 @@ class PressButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=r"w1:[a-z]+
         await interaction.client.adapter.pressed(interaction, self.item.custom_id or "")
 
 
-class PressSelect(ui.DynamicItem[ui.Select[ui.LayoutView]], template=r"w1s:[0-9]+"):
+class PressSelect(ui.DynamicItem[ui.Select[ui.View]], template=r"w1s:[0-9]+"):
     """A card's select: what was chosen is the encoded action."""
 
     @classmethod
@@ -63,29 +63,42 @@ class Attached:
     alt: str
 
 
-def message(card: Card, pictures: Sequence[Attached] = (), remarks: Sequence[str] = ()) -> tuple[ui.LayoutView, list[discord.File]]:
-    """The view and its files. `remarks` are sentences about the pictures (sent smaller, left out)."""
-    view = ui.LayoutView(timeout=None)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A message, ready for discord.py. Files are read once: make the parts anew for every attempt."""
+
+    content: str
+    embeds: tuple[discord.Embed, ...]
+    files: tuple[discord.File, ...]
+    view: ui.View | None
+
+    def to_send(self) -> dict[str, Any]:
+        """As a new message."""
+        more = {"view": self.view} if self.view is not None else {}
+        return {"content": self.content, "embeds": list(self.embeds), "files": list(self.files), **more}
+
+    def to_edit(self) -> dict[str, Any]:
+        """In the place of whatever stands there."""
+        return {"content": self.content, "embeds": list(self.embeds), "attachments": list(self.files), "view": self.view}
+
+
+def message(card: Card, pictures: Sequence[Attached] = (), remarks: Sequence[str] = ()) -> Parts:
+    """`remarks` are sentences about the pictures (sent smaller, left out)."""
     small = [line for line in (_details(card), *remarks) if line]
-    below = "\n".join(f"-# {escape(line)}" for line in small)
-    room = limits.TEXT - len(below)
-    head = shorten(_head(card), room)
-    code, whole = _code(card.code, room - len(head))
-    view.add_item(ui.TextDisplay(head + code))
-    files = [discord.File(io.BytesIO(each.data), each.name, description=each.alt[: limits.ALT] or None) for each in pictures[: limits.GALLERY]]
-    if files:
-        gallery: ui.MediaGallery[ui.LayoutView] = ui.MediaGallery()
-        for file, each in zip(files, pictures, strict=False):
-            gallery.add_item(media=f"attachment://{file.filename}", description=each.alt[: limits.ALT] or None, spoiler=card.spoiler)
-        view.add_item(gallery)
+    below = "".join(f"\n-# {escape(line)}" for line in small)
+    files = [discord.File(io.BytesIO(each.data), each.name, description=each.alt[: limits.ALT] or None, spoiler=card.spoiler) for each in pictures]
+    title, rest = _title(card), _rest(card)
+    embed = None
+    content = title + rest + _code(card.code)[0] + below
+    whole = _code(card.code)[1]
+    if len(content) > limits.CONTENT:  # a long one: the title stays outside, where notifications and the search find it
+        rest = shorten(rest, limits.EMBED)
+        code, whole = _code(card.code, limits.EMBED - len(rest))
+        embed = discord.Embed(description=(rest + code).strip("\n") or None)
+        content = shorten(title + below, limits.CONTENT)
     if not whole:
         files.append(discord.File(io.BytesIO(card.code.encode()), WORDS_FILE))
-        view.add_item(ui.File(f"attachment://{WORDS_FILE}"))
-    if below:
-        view.add_item(ui.TextDisplay(below))
-    for row in _rows(card):
-        view.add_item(row)
-    return view, files
+    return Parts(content=content, embeds=(embed,) if embed else (), files=tuple(files[: limits.ATTACHMENTS]), view=_view(card))
 
 
 def modal(form: Form, context: str = "") -> ui.Modal:
@@ -113,8 +126,12 @@ def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: max(limit - 1, 0)].rstrip("\\ \n") + "…"
 
 
-def _head(card: Card) -> str:
-    lines = [f"**{escape(' '.join(card.title.split()))}**"]
+def _title(card: Card) -> str:
+    return f"**{escape(' '.join(card.title.split()))}**"
+
+
+def _rest(card: Card) -> str:
+    lines = [""]
     if card.percent is not None:
         full = round(card.percent / 100 * _BAR)
         lines.append(f"`{'█' * full}{'░' * (_BAR - full)}` {card.percent} %")
@@ -123,40 +140,45 @@ def _head(card: Card) -> str:
     return "\n".join(lines)
 
 
-def _code(code: str, room: int) -> tuple[str, bool]:
-    """The words in a fixed-width face, and whether all of them are there."""
+def _code(code: str, room: int | None = None) -> tuple[str, bool]:
+    """The words in a fixed-width face, in that many characters; and whether all of them are there as they were typed."""
     if not code:
         return "", True
     safe = _FENCE.sub(lambda found: "ʼ" * len(found[0]), code)
-    frame = len("\n```\n\n```")
-    cut = shorten(safe, max(room - frame, 1))
-    return f"\n```\n{cut}\n```", cut == code
+    frame = "\n```\n{}\n```"
+    cut = safe if room is None else shorten(safe, max(room - len(frame), 1))
+    return frame.format(cut), cut == code
 
 
 def _details(card: Card) -> str:
     return " · ".join(f"{label} {value}" for label, value in card.details)
 
 
-def _rows(card: Card) -> Iterator[ui.ActionRow[ui.LayoutView]]:
-    for number, select in enumerate(card.selects):
-        chooser: ui.ActionRow[ui.LayoutView] = ui.ActionRow()
-        yield chooser.add_item(PressSelect(_select(select, number)))
-    for row in card.rows:
-        buttons: ui.ActionRow[ui.LayoutView] = ui.ActionRow()
-        for button in row[: limits.ROW]:
-            buttons.add_item(PressButton(_button(button)))
-        yield buttons
-    links = [ui.Button[ui.LayoutView](label=link.label[: limits.LABEL], url=link.url) for link in card.links if link.url.startswith(("https://", "http://"))]
+def _view(card: Card) -> ui.View | None:
+    """Selects, then buttons, then links; None when there is nothing to press."""
+    rows: list[list[ui.Item[Any]]] = [[PressSelect(_select(select, number))] for number, select in enumerate(card.selects)]
+    rows += [[PressButton(_button(button)) for button in row[: limits.ROW]] for row in card.rows]
+    links: list[ui.Item[Any]] = [
+        ui.Button(label=link.label[: limits.LABEL], url=link.url) for link in card.links if link.url.startswith(("https://", "http://"))
+    ]
     if links:
-        yield ui.ActionRow(*links[: limits.ROW])
+        rows.append(links[: limits.ROW])
+    if not rows:
+        return None
+    view = ui.View(timeout=None)
+    for number, row in enumerate(rows[: limits.ROWS]):
+        for item in row:
+            item.row = number
+            view.add_item(item)
+    return view
 
 
-def _button(button: Button) -> ui.Button[ui.LayoutView]:
+def _button(button: Button) -> ui.Button[ui.View]:
     style = discord.ButtonStyle.success if button.pressed else STYLES[button.style]
     return ui.Button(label=button.label[: limits.LABEL], style=style, custom_id=button.action.encode())
 
 
-def _select(select: Select, number: int) -> ui.Select[ui.LayoutView]:
+def _select(select: Select, number: int) -> ui.Select[ui.View]:
     options = [
         discord.SelectOption(label=each.label[: limits.CHOICE], value=each.action.encode(), description=each.hint[: limits.CHOICE] or None)
         for each in select.choices[: limits.CHOICES]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-TEXT = 4000  #: characters of all text displays of a message together
-ALT = 1024  #: of a picture's description
-COMPONENTS = 40  #: in one message, nested ones counted
+CONTENT = 2000  #: characters of a message
+EMBED = 4096  #: of an embed's description
+ALT = 1024  #: of an attachment's description
+ATTACHMENTS = 10  #: in one message
+ROWS = 5  #: of components
 ROW = 5  #: buttons in a row
 LABEL = 80  #: of a button
 CHOICES = 25  #: of a select or an autocomplete
 CHOICE = 100  #: characters of a choice's name, value and description
 PLACEHOLDER = 150  #: of a select
-GALLERY = 10  #: pictures
 CUSTOM_ID = 100
 NONCE = 25
 FORM_TITLE = 45

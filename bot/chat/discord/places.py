@@ -19,7 +19,7 @@ import discord
 import structlog
 
 from bot.chat.discord import layout, limits
-from bot.chat.discord.layout import Attached
+from bot.chat.discord.layout import Attached, Parts
 from bot.chat.pictures import fitted_async
 from bot.domain import Actor, Card, Receipt, ReplyTo, Visibility
 from bot.errors import NotFound
@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 PLATFORM = "discord"
 ORIGINAL = "@original"
+NOBODY = discord.AllowedMentions.none()
 
 Picture = Callable[[Actor, str], Awaitable[bytes]]
 """`Studio.picture`: the bytes of a stored picture. Raises NotFound."""
@@ -98,16 +99,16 @@ class Places:
 
     # -- what goes along
 
-    async def message(self, card: Card, owner: Actor, limit: int) -> dict[str, Any]:
-        """The card as keyword arguments for discord.py: a view, and its files."""
+    async def message(self, card: Card, owner: Actor, limit: int) -> Parts:
+        """The card with its pictures."""
         attached: list[Attached] = []
         remarks: list[str] = []
-        for each in card.pictures[: limits.GALLERY]:
+        for each in card.pictures[: limits.ATTACHMENTS]:
             try:
                 data = each.data or await self._picture(owner, each.digest)
             except NotFound:
                 continue  # deleted meanwhile
-            room = limit // max(1, min(len(card.pictures), limits.GALLERY))  # the limit is a message's
+            room = limit // max(1, min(len(card.pictures), limits.ATTACHMENTS))  # the limit is a message's
             sent = await fitted_async(data, each.name, room)
             size = f"{limit / 2**20:.3g}"
             if sent is None:
@@ -116,8 +117,7 @@ class Places:
             if sent.smaller:
                 remarks.append(self._catalogue.say("card.smaller", limit=size))
             attached.append(Attached(name=sent.name, data=sent.data, alt=each.alt))
-        view, files = layout.message(card, attached, list(dict.fromkeys(remarks)))
-        return {"view": view, "files": files}
+        return layout.message(card, attached, list(dict.fromkeys(remarks)))
 
     def limit(self, channel: str) -> int:
         """Bytes of a message's files there, as far as is known."""
@@ -125,7 +125,7 @@ class Places:
         guild = getattr(found, "guild", None)
         return guild.filesize_limit if guild is not None else limits.ATTACHMENT
 
-    async def written(self, send: Callable[[dict[str, Any]], Awaitable[Any]], card: Card, owner: Actor, limit: int) -> Any:
+    async def written(self, send: Callable[[Parts], Awaitable[Any]], card: Card, owner: Actor, limit: int) -> Any:
         """Send it, smaller and smaller while Discord finds it too large; what it refuses for another reason goes without pictures and buttons."""
         while True:
             try:
@@ -179,16 +179,16 @@ class Places:
         """The interaction's own answer, whether it is there already or still "thinking"."""
         hook = discord.Webhook.partial(self._client.application_id or 0, reply_to.token, client=self._client)
 
-        async def send(parts: dict[str, Any]) -> discord.Message:
-            return await hook.edit_message(ORIGINAL, view=parts["view"], attachments=parts["files"])  # type: ignore[call-overload,no-any-return]
+        async def send(parts: Parts) -> discord.Message:
+            return await hook.edit_message(ORIGINAL, **parts.to_edit(), allowed_mentions=NOBODY)  # type: ignore[call-overload,no-any-return]
 
         return receipt_of(await self.written(send, card, owner, limit))
 
     async def edited(self, receipt: Receipt, card: Card, owner: Actor) -> Receipt:
         place = self._client.get_partial_messageable(int(receipt.channel)).get_partial_message(int(receipt.handle))
 
-        async def send(parts: dict[str, Any]) -> discord.Message:
-            return await place.edit(view=parts["view"], attachments=parts["files"], allowed_mentions=discord.AllowedMentions.none())
+        async def send(parts: Parts) -> discord.Message:
+            return await place.edit(**parts.to_edit(), allowed_mentions=NOBODY)
 
         await self.written(send, card, owner, self.limit(receipt.channel))
         return receipt
@@ -202,7 +202,7 @@ class Places:
         place = await self._client.create_dm(discord.Object(int(user)))
         return receipt_of(await self.written(self._sender(place, card, None), card, owner, limits.ATTACHMENT))
 
-    def _sender(self, place: discord.abc.Messageable, card: Card, answers: int | None) -> Callable[[dict[str, Any]], Awaitable[discord.Message]]:
+    def _sender(self, place: discord.abc.Messageable, card: Card, answers: int | None) -> Callable[[Parts], Awaitable[discord.Message]]:
         more: dict[str, Any] = {}
         if card.job_id and card.status is not None:
             more["nonce"] = nonce(card.job_id)
@@ -210,8 +210,8 @@ class Places:
             channel_id = getattr(place, "id", 0)
             more["reference"] = discord.MessageReference(message_id=answers, channel_id=channel_id, fail_if_not_exists=False)
 
-        async def send(parts: dict[str, Any]) -> discord.Message:
-            return await place.send(**parts, **more, allowed_mentions=discord.AllowedMentions.none())
+        async def send(parts: Parts) -> discord.Message:
+            return await place.send(**parts.to_send(), **more, allowed_mentions=NOBODY)
 
         return send
 

@@ -81,9 +81,7 @@ def section(text: str) -> list[Block]:
 def code(text: str) -> list[Block]:
     """Fixed width, easy to copy. What would end it early is kept apart by spaces without width, which the prompt's reader drops."""
     safe = text.replace("```", _NOTHING.join("```"))
-    return [
-        {"type": "section", "text": {"type": "mrkdwn", "text": f"```{_apart(piece)}```", "verbatim": True}} for piece in pieces(safe, limits.TEXT - 8)
-    ]
+    return [{"type": "section", "text": {"type": "mrkdwn", "text": f"```{_apart(piece)}```", "verbatim": True}} for piece in pieces(safe, limits.TEXT - 8)]
 
 
 def _apart(piece: str) -> str:
@@ -155,9 +153,7 @@ def details(card: Card) -> list[Block]:
     if card.status is not None:
         line = " · ".join(f"{label} {value}" for label, value in card.details)
         return [{"type": "context", "elements": [plain(line, limits.FIELD)]}]
-    fields = [
-        {"type": "mrkdwn", "text": f"{bold(label, 200)}\n{fit(value, limits.FIELD - 210)}", "verbatim": True} for label, value in card.details
-    ]
+    fields = [{"type": "mrkdwn", "text": f"{bold(label, 200)}\n{fit(value, limits.FIELD - 210)}", "verbatim": True} for label, value in card.details]
     return [{"type": "section", "fields": fields[at : at + limits.FIELDS]} for at in range(0, len(fields), limits.FIELDS)]
 
 

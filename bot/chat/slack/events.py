@@ -176,9 +176,7 @@ def command(spot: Spot, body: Payload, now: datetime) -> Command:
 
 
 def said(spot: Spot, name: str, text: str, now: datetime, uploads: tuple[Upload, ...] = ()) -> Command:
-    return Command(
-        actor=spot.actor, place=spot.place, reply_to=spot.reply_to(now), delivery_id=spot.delivery, name=name, text=text, uploads=uploads
-    )
+    return Command(actor=spot.actor, place=spot.place, reply_to=spot.reply_to(now), delivery_id=spot.delivery, name=name, text=text, uploads=uploads)
 
 
 def pressed_value(body: Payload) -> tuple[str, str]:
@@ -204,9 +202,7 @@ def emoji_of(body: Payload) -> tuple[str, bool] | None:
 
 
 def reaction(spot: Spot, emoji: str, job_id: str, now: datetime, *, added: bool) -> Reaction:
-    return Reaction(
-        actor=spot.actor, place=spot.place, reply_to=spot.reply_to(now), delivery_id=spot.delivery, emoji=emoji, job_id=job_id, added=added
-    )
+    return Reaction(actor=spot.actor, place=spot.place, reply_to=spot.reply_to(now), delivery_id=spot.delivery, emoji=emoji, job_id=job_id, added=added)
 
 
 # ------------------------------------------------------------------------------------------------ forms
@@ -247,9 +243,7 @@ def submit(spot: Spot, form: str, view: Payload, now: datetime, uploads: tuple[U
         for name, state in _mapping(fields).items():
             value = str(_mapping(state).get("value") or "")
             values[str(name)] = "" if name in shortened and value.strip() == _initial(view, str(block_id)).strip() else value
-    return Submit(
-        actor=spot.actor, place=spot.place, reply_to=spot.reply_to(now), delivery_id=spot.delivery, form=form, values=values, uploads=uploads
-    )
+    return Submit(actor=spot.actor, place=spot.place, reply_to=spot.reply_to(now), delivery_id=spot.delivery, form=form, values=values, uploads=uploads)
 
 
 def first_field(view: Payload) -> str:

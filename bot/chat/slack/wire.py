@@ -113,16 +113,20 @@ class Wire:
     async def dm(self, user: str) -> str:
         """The channel of the direct message with a member."""
         if user not in self._dms:
-            told = await self.client.conversations_open(users=user)
-            self._dms[user] = str(told["channel"]["id"])
+            try:
+                told = await self.client.conversations_open(users=user)
+            except SlackApiError as error:
+                if trouble.name_of(error) == "missing_scope":
+                    return user  # chat.postMessage takes a member for their direct message
+                raise
+            self._dms[user] = str((told["channel"] or {})["id"])
             _trim(self._dms)
         return self._dms[user]
 
     # -- messages
 
     async def post(self, channel: str, thread: str, message: Message) -> Receipt:
-        more = {"thread_ts": thread} if thread else {}
-        told = await self.client.chat_postMessage(channel=channel, unfurl_links=False, unfurl_media=False, **more, **message.arguments())
+        told = await self.client.chat_postMessage(channel=channel, thread_ts=thread or None, unfurl_links=False, unfurl_media=False, **message.arguments())
         return Receipt(platform=PLATFORM, channel=str(told["channel"]), handle=str(told["ts"]))
 
     async def edit(self, at: Receipt, message: Message, *, quickly: bool = False) -> None:
@@ -133,8 +137,7 @@ class Wire:
         await self.client.chat_delete(channel=at.channel, ts=at.handle)
 
     async def whisper(self, channel: str, thread: str, user: str, message: Message) -> None:
-        more = {"thread_ts": thread} if thread else {}
-        await self.client.chat_postEphemeral(channel=channel, user=user, text=message.text, blocks=list(message.blocks), **more)
+        await self.client.chat_postEphemeral(channel=channel, user=user, thread_ts=thread or None, text=message.text, blocks=list(message.blocks))
 
     async def find(self, channel: str, thread: str, job_id: str) -> Receipt | None:
         """The newest message of ours about that job among the last ones; None also where the bot may not look."""

@@ -70,7 +70,7 @@ class Delivery(World):
         if ticket not in self.tickets:
             return web.Response(status=403, text="invalid ticket")
         self.tickets.discard(ticket)
-        ws = web.WebSocketResponse()
+        ws = web.WebSocketResponse(timeout=1.0)
         await ws.prepare(request)
         socket = Socket(ws, request)
         hello = {

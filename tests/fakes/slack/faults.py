@@ -6,7 +6,7 @@ import math
 import re
 import time
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(eq=False, slots=True)
@@ -26,8 +26,9 @@ class Tier:
     method: str
     limit: int
     per_seconds: float
-    #: Seconds of the monotonic clock at which each method was granted.
-    granted: dict[str, list[float]] = field(default_factory=dict)
+    #: Seconds of the monotonic clock at which each method (and value of `by`) was granted.
+    granted: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    by: str = ""
 
 
 class Faults:
@@ -41,9 +42,9 @@ class Faults:
         """The next requests are answered 429 with `Retry-After`."""
         self.faults.append(Fault(method, "limit", times, status=429, retry_after=retry_after))
 
-    def tier(self, method: str, limit: int, per_seconds: float) -> None:
-        """So many requests for each such method in any such span, and 429 beyond."""
-        self.tiers.append(Tier(method, limit, per_seconds))
+    def tier(self, method: str, limit: int, per_seconds: float, *, by: str = "") -> None:
+        """So many requests for each such method in any such span, and 429 beyond; `by` names an argument to count apart ("channel")."""
+        self.tiers.append(Tier(method, limit, per_seconds, by=by))
 
     def fail(self, method: str, *, error: str = "internal_error", times: float = 1, status: int = 200) -> None:
         self.faults.append(Fault(method, "fail", times, error, status))
@@ -56,7 +57,7 @@ class Faults:
         self.faults.clear()
         self.tiers.clear()
 
-    def fault(self, method: str) -> Fault | None:
+    def fault(self, method: str, args: dict[str, Any] | None = None) -> Fault | None:
         """What is to happen to this request; counts it."""
         for fault in self.faults:
             if fault.times > 0 and re.fullmatch(fault.method, method):
@@ -64,7 +65,8 @@ class Faults:
                 return fault
         for tier in self.tiers:
             if re.fullmatch(tier.method, method):
-                now, granted = time.monotonic(), tier.granted.setdefault(method, [])
+                now, counted = time.monotonic(), (method, str((args or {}).get(tier.by, "")))
+                granted = tier.granted.setdefault(counted, [])
                 granted[:] = [at for at in granted if at > now - tier.per_seconds]
                 if len(granted) >= tier.limit:
                     return Fault(method, "limit", status=429, retry_after=max(1, math.ceil(granted[0] + tier.per_seconds - now)))

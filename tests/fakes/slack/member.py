@@ -38,6 +38,9 @@ class Members(Delivery):
         answer.trigger_id = trigger or self.new_trigger(answer)
         answer.response_url = self.new_response_url(answer)
         answer.payload = payloads.command(self, user, place, name, text, answer.trigger_id, answer.response_url)
+        if "commands" not in self.scopes:
+            answer.failure = "not_delivered"
+            return answer
         return await self._settle(answer)
 
     async def press(self, user: User, place: Message | View, name: str) -> Answer:

@@ -53,6 +53,7 @@ RESPONSE_KEYS = {
     "metadata",
     "thread_ts",
 }
+TEXTUAL = {"channel", "ts", "user", "user_id", "file", "trigger_id", "view_id", "thread_ts", "name", "timestamp", "message_ts", "filename"}
 SIGN_IN = "<!DOCTYPE html><html><body>Sign in to Word Up</body></html>"
 
 
@@ -112,7 +113,7 @@ class SlackWire(Members, Faults):
         args = decoded(given)
         sent = Sent(name, args, time.monotonic())
         self.requests.append(sent)
-        fault = self.fault(name)
+        fault = self.fault(name, args)
         if fault and not fault.afterwards:
             return self._faulty(request, sent, fault)
         told: dict[str, Any]
@@ -120,7 +121,7 @@ class SlackWire(Members, Faults):
             if body_ignored:
                 self.violation(name, "takes no JSON body")
             told = {"ok": True, **self._granted(name, args, self._token(request, given))}
-            check_answer(name, told)
+            self._compared(name, told)
         except Refused as refused:
             sent.error = refused.error
             told = {"ok": False, "error": refused.error, **refused.more}
@@ -130,6 +131,12 @@ class SlackWire(Members, Faults):
         if fault:
             return self._faulty(request, sent, fault)
         return web.json_response(told, headers={"x-oauth-scopes": ",".join(sorted(self.scopes)), "x-slack-req-id": self.new_id("R").lower()})
+
+    def _compared(self, name: str, told: dict[str, Any]) -> None:
+        try:
+            check_answer(name, told)
+        except AssertionError as fault:
+            self.violation(name, f"the fake itself: {fault}")
 
     @staticmethod
     def _token(request: web.Request, given: dict[str, Any]) -> str:
@@ -163,6 +170,9 @@ class SlackWire(Members, Faults):
             for key in missing:
                 self.violation(name, f"missing argument {key}")
             raise Refused("invalid_arguments", *(f"[ERROR] missing required field: {key}" for key in missing))
+        if wrong := sorted(key for key in args.keys() & TEXTUAL if not isinstance(args[key], str)):
+            self.violation(name, f"no strings: {wrong}")
+            raise Refused("invalid_arguments", *(f"[ERROR] must provide a string [json-pointer:/{key}]" for key in wrong))
         scope = chat.conversation_scope(self, args, method.scope) if method.scope in ("read", "history") else method.scope
         if scope and scope not in self.scopes:
             raise Refused("missing_scope", needed=scope, provided=",".join(sorted(self.scopes)))

@@ -47,7 +47,9 @@ class World:
         self.art = Channel("C0ART00000", "art", "public", {*people, self.bot_user_id})
         self.lounge = Channel("C0LOUNGE00", "lounge", "public", set(people))
         self.secret = Channel("C0SECRET00", "secret", "private", set(people))
-        self.channels = {channel.id: channel for channel in (self.art, self.lounge, self.secret)}
+        #: A direct message between two members, which the bot is no part of.
+        self.talk = Channel("D0TALK0000", "directmessage", "im", set(people))
+        self.channels = {channel.id: channel for channel in (self.art, self.lounge, self.secret, self.talk)}
         self.files: dict[str, File] = {}
         self.uploads: dict[str, File] = {}
         self.views: dict[str, View] = {}
@@ -125,7 +127,7 @@ class World:
     def channel(self, channel_id: str) -> Channel:
         """A channel that the bot can see."""
         channel = self.channels.get(channel_id)
-        if channel is None or (channel.kind == "private" and self.bot_user_id not in channel.members):
+        if channel is None or (channel.kind != "public" and self.bot_user_id not in channel.members):
             raise Refused("channel_not_found")
         return channel
 

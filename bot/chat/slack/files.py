@@ -1,0 +1,220 @@
+"""Pictures into Slack and members' files out of it. Used by `bot.chat.slack.posts`, `home` and `handlers`.
+
+A picture is uploaded once, shared nowhere, and shown by image blocks wherever its card stands; which file is which picture is remembered by job
+(memo ``slack:files:<job>``: JSON, digest → file id), so that a retried card, /show and the home tab use the same file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
+
+import aiohttp
+import structlog
+from slack_sdk.errors import SlackApiError
+
+from bot.chat.pictures import fitted_async
+from bot.chat.slack import limits, trouble
+from bot.chat.slack.blocks import Catalogue
+from bot.chat.slack.events import FileRef
+from bot.chat.slack.wire import LOOPBACK, Wire
+from bot.domain import Actor, Card, Picture, Upload
+from bot.errors import BadPicture, NotFound
+from bot.ports import Memos
+
+log = structlog.get_logger(__name__)
+
+Bytes = Callable[[Actor, str], Awaitable[bytes]]
+"""A stored picture that this member may see. Raises NotFound."""
+
+WAITS = (0.1, 0.2, 0.4, 0.8, 1.5, 2.0, 3.0, 4.0)  #: seconds between looks at whether a file can be shown yet
+MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")  #: what image blocks show
+_CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploaded:
+    """`ids`: digest → Slack's file. `notes`: sentences for the card about what could not be shown as it is."""
+
+    ids: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Files:
+    def __init__(self, wire: Wire, memos: Memos, catalogue: Catalogue, *, token: str, hosts: frozenset[str], max_upload: int) -> None:
+        self._wire, self._memos, self._catalogue = wire, memos, catalogue
+        self._token, self._hosts, self._max_upload = token, hosts, max_upload
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    # -- into Slack
+
+    async def shown(self, card: Card, actor: Actor, read: Bytes) -> Uploaded:
+        """The card's stored pictures as files. Raises what is worth another try; what is not becomes a note."""
+        wanted = [each for each in card.pictures if each.digest]
+        if not wanted:
+            return Uploaded()
+        key = _key(card, wanted[0])
+        async with self._lock(key):
+            ids, notes = await self._recall(key), []
+            for picture in wanted:
+                if picture.digest in ids:
+                    notes += self._smaller(ids[picture.digest])
+                    continue
+                try:
+                    note = await self._upload(key, ids, picture, await read(actor, picture.digest))
+                except NotFound:
+                    continue  # deleted since the card was made
+                except SlackApiError as error:
+                    if trouble.passing(error):
+                        raise
+                    log.warning("slack.no_upload", job=card.job_id, error=trouble.name_of(error))
+                    note = self._catalogue.say("chat.picture_kept")
+                notes += [note] if note else []
+        return Uploaded(ids={digest: name.partition("?")[0] for digest, name in ids.items()}, notes=tuple(dict.fromkeys(notes)))
+
+    async def known(self, job_id: str) -> Mapping[str, str]:
+        """Those uploaded before, by digest."""
+        return {digest: name.partition("?")[0] for digest, name in (await self._recall(f"slack:files:{job_id}")).items()}
+
+    def kept(self, card: Card) -> tuple[str, ...]:
+        """What a card without its pictures says about them."""
+        return (self._catalogue.say("chat.picture_kept"),) if any(each.digest for each in card.pictures) else ()
+
+    async def mend(self, card: Card) -> None:
+        """Slack would not show one: wait for those still being processed, and forget those that are gone."""
+        wanted = [each for each in card.pictures if each.digest]
+        if not wanted:
+            return
+        key = _key(card, wanted[0])
+        async with self._lock(key):
+            ids = await self._recall(key)
+            for digest, name in tuple(ids.items()):
+                try:
+                    await self._processed(name.partition("?")[0])
+                except SlackApiError as error:
+                    if trouble.name_of(error) not in trouble.FILE_GONE:
+                        raise
+                    del ids[digest]
+            await self._memos.remember(key, json.dumps(ids))
+
+    async def delete(self, job_id: str) -> None:
+        """The files of a job, as far as Slack lets us."""
+        key = f"slack:files:{job_id}"
+        async with self._lock(key):
+            for name in (await self._recall(key)).values():
+                try:
+                    await self._wire.client.files_delete(file=name.partition("?")[0])
+                except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
+                    log.info("slack.file_stays", job=job_id, error=trouble.name_of(error) or type(error).__name__)
+            await self._memos.remember(key, "")
+
+    async def _upload(self, key: str, ids: dict[str, str], picture: Picture, data: bytes) -> str:
+        """Upload one, wait until it can be shown, and remember it. Answers with what must be said about it."""
+        fits = await fitted_async(data, picture.name, limits.FILE, small="JPEG")
+        if fits is not None and not fits.data.startswith(MAGIC):
+            fits = await fitted_async(fits.data, picture.name, max(1, len(fits.data) - 1), small="JPEG")
+        if fits is None:
+            return self._catalogue.say("card.left_out", limit=limits.FILE_MB)
+        client = self._wire.client
+        told = await client.files_getUploadURLExternal(filename=fits.name, length=len(fits.data), alt_txt=picture.alt[: limits.UPLOAD_ALT])
+        file = str(told["file_id"])
+        await self._send(str(told["upload_url"]), fits.data)
+        await client.files_completeUploadExternal(files=[{"id": file, "title": fits.name}])
+        ids[picture.digest] = f"{file}?smaller" if len(data) > limits.FILE else file
+        await self._memos.remember(key, json.dumps(ids))
+        await self._processed(file)
+        return "".join(self._smaller(ids[picture.digest]))
+
+    async def _send(self, url: str, data: bytes) -> None:
+        """To the address that Slack gave for it, which needs no token."""
+        session = self._wire.session
+        if session is None or session.closed:
+            raise trouble.Later("closing")
+        async with session.post(url, data=data, allow_redirects=False) as answer:
+            if answer.status != 200:
+                raise trouble.Later(f"upload: {answer.status}")
+
+    async def _processed(self, file: str) -> None:
+        """Wait until Slack knows what kind of file it is: until then no block may show it. Raises Later."""
+        for wait in (*WAITS, 0.0):
+            try:
+                told = await self._wire.client.files_info(file=file)
+            except SlackApiError as error:
+                if trouble.name_of(error) != "missing_scope":
+                    raise
+                await asyncio.sleep(1.0)  # we may not look: most are ready by then
+                return
+            if (told["file"] or {}).get("mimetype"):
+                return
+            await asyncio.sleep(wait)
+        raise trouble.Later("the picture is still being processed")
+
+    def _smaller(self, name: str) -> list[str]:
+        return [self._catalogue.say("card.smaller", limit=limits.FILE_MB)] if name.endswith("?smaller") else []
+
+    async def _recall(self, key: str) -> dict[str, str]:
+        try:
+            kept: Any = json.loads(await self._memos.recall(key) or "{}")
+        except ValueError:
+            return {}
+        return {str(digest): str(name) for digest, name in kept.items()} if isinstance(kept, dict) else {}
+
+    def _lock(self, key: str) -> asyncio.Lock:
+        lock = self._locks.get(key) or asyncio.Lock()
+        self._locks[key] = lock
+        return lock
+
+    # -- out of Slack
+
+    async def fetch(self, ref: FileRef) -> Upload:
+        """A member's file. Raises BadPicture, whose message says what to do."""
+        url = ref.url
+        try:
+            if not url:
+                told = await self._wire.client.files_info(file=ref.id)
+                url = str((told["file"] or {}).get("url_private") or "")
+            if not self._ours(url):
+                raise BadPicture("chat.foreign")
+            return Upload(name=ref.name, data=await self._read(url))
+        except (SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            log.info("slack.not_fetched", error=trouble.name_of(error) or type(error).__name__)
+            raise BadPicture("chat.unreachable") from None
+
+    def _ours(self, url: str) -> bool:
+        """Whether the token may be shown to that host."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            return False
+        host = parts.hostname or ""
+        names = {f"{host}:{port}" if port else host}
+        if port in (None, 443 if parts.scheme == "https" else 80):
+            names.add(host)
+        safe = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)
+        return safe and not parts.username and not parts.password and bool(names & self._hosts)
+
+    async def _read(self, url: str) -> bytes:
+        session = self._wire.session
+        if session is None:
+            raise trouble.Later("closing")
+        headers = {"Authorization": f"Bearer {self._token}"}
+        async with session.get(url, headers=headers, allow_redirects=False) as answer:
+            if answer.status != 200 or answer.content_type.startswith("text/html"):  # the sign-in page: we may not see it
+                raise BadPicture("chat.unreachable")
+            data = bytearray()
+            async for chunk in answer.content.iter_chunked(_CHUNK):
+                data += chunk
+                if len(data) > self._max_upload:
+                    raise BadPicture("error.picture_too_heavy", limit=max(1, self._max_upload // 2**20))
+            return bytes(data)
+
+
+def _key(card: Card, first: Picture) -> str:
+    """Cards that stand for no job (the pictures sent to a member directly) remember theirs by the picture."""
+    return f"slack:files:{card.job_id or first.digest}"

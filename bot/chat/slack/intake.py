@@ -1,0 +1,180 @@
+"""How Slack's events get in: slack-bolt, behind Socket Mode or behind an HTTP server of its own. Owned by `bot.chat.slack.adapter`.
+
+Every listener acknowledges and hands the payload on to a task of the adapter's; only a form waits for what `greet` says of it, in memory. An event
+that Slack sends again is taken again: one job comes of it, because it has the same delivery id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from aiohttp import web
+from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
+from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app, send_async_response
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.socket_mode.aiohttp import SocketModeClient
+from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
+
+from bot.chat.slack.handlers import Handlers
+from bot.chat.slack.home import Spawn
+from bot.chat.slack.wire import Wire
+
+log = structlog.get_logger(__name__)
+
+PATH = "/slack/events"
+PING = 10.0  #: seconds between pings, and between tries to connect
+MAX_BODY = 2 * 2**20  #: bytes of one request of Slack's
+_ANYTHING = re.compile(".*", re.DOTALL)
+
+
+def bolt(wire: Wire, signing_secret: str, handlers: Handlers, spawn: Spawn) -> AsyncApp:
+    """The listeners. Whose workspace it is was asked once, at the start: no event waits for that again."""
+
+    async def authorize() -> AuthorizeResult:
+        who = wire.identity
+        return AuthorizeResult(enterprise_id=None, team_id=who.team, bot_user_id=who.user, bot_id=who.bot)
+
+    app = AsyncApp(name="wordup", signing_secret=signing_secret, authorize=authorize, client=None, logger=wire.logger)
+
+    async def command(ack: Callable[..., Awaitable[Any]], body: dict[str, Any]) -> None:
+        await ack()
+        spawn(handlers.command(body))
+
+    async def action(ack: Callable[..., Awaitable[Any]], body: dict[str, Any]) -> None:
+        await ack()
+        spawn(handlers.action(body))
+
+    async def shortcut(ack: Callable[..., Awaitable[Any]], body: dict[str, Any]) -> None:
+        await ack()
+        spawn(handlers.shortcut(body))
+
+    async def submission(ack: Callable[..., Awaitable[Any]], body: dict[str, Any]) -> None:
+        submit, errors = handlers.submission(body)
+        if submit is None:
+            await ack(response_action="errors", errors=errors)
+            return
+        await ack()
+        spawn(handlers.submitted(body, submit))
+
+    async def closed(ack: Callable[..., Awaitable[Any]]) -> None:
+        await ack()
+
+    async def reaction(body: dict[str, Any]) -> None:
+        spawn(handlers.reaction(body))
+
+    async def opened(body: dict[str, Any]) -> None:
+        spawn(handlers.opened(body))
+
+    async def other() -> None:
+        """What the app is subscribed to and this program does not use: acknowledged, so that it is not sent again."""
+
+    for name in ("/imagine", "/wordup"):
+        app.command(name)(command)
+    app.action(_ANYTHING)(action)
+    for name in ("imagine_from", "upscale"):
+        app.shortcut(name)(shortcut)
+    app.view(_ANYTHING)(submission)
+    app.view_closed(_ANYTHING)(closed)
+    for name in ("reaction_added", "reaction_removed"):
+        app.event(name)(reaction)
+    app.event("app_home_opened")(opened)
+    app.event(_ANYTHING)(other)
+    return app
+
+
+# ------------------------------------------------------------------------------------------------ Socket Mode
+
+
+class Socket(SocketModeClient):
+    """The SDK's client, which asks for a fresh address with every try: each can be used once, and it would try the same one for ever."""
+
+    async def connect(self) -> None:
+        while not self.closed:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PING):  # after a failed try it sleeps as long
+                    await super().connect()  # type: ignore[no-untyped-call]
+                    return
+            self.wss_uri = None
+
+
+class SocketIntake:
+    """`run` connects; the SDK keeps the connection then, and makes it anew when Slack asks for that or it is lost."""
+
+    def __init__(self, wire: Wire, app_token: str, app: AsyncApp) -> None:
+        self._wire, self._app = wire, app
+        self._client = Socket(app_token=app_token, logger=wire.logger, web_client=wire.client, ping_interval=PING)
+        self._client.proxy = wire.client.proxy
+        self._client.socket_mode_request_listeners.append(self._take)
+
+    async def connect(self, address: str) -> None:
+        self._client.wss_uri = address
+        await self._client.connect()
+        log.info("slack.connected")
+
+    async def _take(self, client: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
+        started = time.time()
+        response = await run_async_bolt_app(self._app, request)
+        await send_async_response(client, request, response, started)
+
+    async def aclose(self) -> None:
+        client = self._client
+        with contextlib.suppress(Exception):  # of whatever kind: it is going anyway
+            await client.close()  # type: ignore[no-untyped-call]
+        left = [task for task in (client.message_processor, client.current_session_monitor, client.message_receiver) if task is not None]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+# ------------------------------------------------------------------------------------------------ HTTP
+
+
+class HttpIntake:
+    """Slack posts to us. Until we know who we are, it is asked to try again."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self._app: AsyncApp | None = None
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def open(self) -> None:
+        """Bind. Raises OSError when the port is taken."""
+        served = web.Application(client_max_size=MAX_BODY)
+        served.router.add_post(PATH, self._post)
+        runner = web.AppRunner(served, access_log=None, shutdown_timeout=2.0)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        shown = f"[{self._host}]" if ":" in self._host else self._host
+        self.url = f"http://{shown}:{runner.addresses[0][1]}{PATH}"
+        log.info("slack.listening", url=self.url)
+
+    def serve(self, app: AsyncApp) -> None:
+        self._app = app
+
+    async def _post(self, request: web.Request) -> web.StreamResponse:
+        if self._app is None:
+            return web.Response(status=503, headers={"Retry-After": "5"})
+        try:
+            asked = await to_bolt_request(request)
+        except UnicodeDecodeError:
+            return web.Response(status=400)
+        return await to_aiohttp_response(await self._app.async_dispatch(asked))
+
+    async def aclose(self) -> None:
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()

@@ -1,0 +1,240 @@
+"""Cards into channels and direct messages: posting, changing, deleting, saying something to one member alone. Owned by `bot.chat.slack.adapter`.
+
+**Told once.** A job has one message, which is changed. Where none is known (a crash between posting and writing the receipt down, an answer of
+Slack's that was lost), the last 50 messages of the channel (or the first 50 of the thread) are searched for the job's metadata before another is
+posted. That is the window: where more was said meanwhile, or the app may not read the channel (`channels:history`, `groups:history`, `im:history`),
+a second message may appear.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar
+
+import aiohttp
+import structlog
+from slack_sdk.errors import SlackApiError
+
+from bot.chat.slack import blocks, limits, trouble
+from bot.chat.slack.events import PLATFORM, Spot, addressed
+from bot.chat.slack.files import Bytes, Files, Uploaded
+from bot.chat.slack.wire import Wire
+from bot.chat.turns import Turns
+from bot.domain import Actor, Card, Receipt, ReplyTo, Visibility
+from bot.ports import Memos
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+PAUSES = (0.5, 2.0)  #: seconds between a handler's tries; after the last an end is the outbox's
+MENDED = 2  #: how often a card's files are looked after before it goes without
+_TROUBLE = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError, trouble.Later)
+
+
+class Answers:
+    """One member's event: its response_url and how often that may still be used."""
+
+    def __init__(self, spot: Spot, born: datetime) -> None:
+        self.spot = spot
+        self._until, self._uses = born + limits.RESPONSE_LIFE, limits.RESPONSE_USES
+
+    def take(self, now: datetime) -> str:
+        """The address, for one use; empty when it is used up or too old."""
+        if not self.spot.response_url or self._uses <= 0 or now >= self._until:
+            return ""
+        self._uses -= 1
+        return self.spot.response_url
+
+
+class Posts:
+    def __init__(
+        self, wire: Wire, files: Files, memos: Memos, turns: Turns, clock: Callable[[], datetime], read: Bytes, monotonic: Callable[[], float]
+    ) -> None:
+        self._wire, self._files, self._memos, self._turns, self._clock, self._read = wire, files, memos, turns, clock, read
+        self._monotonic = monotonic
+        self._hushed_until = 0.0
+
+    # -- what the outbox asks for
+
+    async def show(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None, *, fresh: bool = False) -> Receipt | None:
+        """Change the job's message, or post one. `fresh`: it is known that there is none. Raises what is worth another try; None: nobody to tell."""
+        if self._turns.stale(card):
+            return receipt or self._turns.place(card.job_id)
+        known = receipt or (None if fresh else self._turns.place(card.job_id))
+        if known is not None and await self._edited(known, card, reply_to.user):
+            return self._stands(card, known)
+        channel, thread = addressed(reply_to)
+        if card.visibility is Visibility.PUBLIC and reply_to.can_post and channel:
+            placed = await self._placed(channel, thread, card, reply_to.user, look=not fresh and known is None)
+            if placed is not None:
+                return self._stands(card, placed)
+        try:
+            dm = await self._wire.dm(reply_to.user)
+        except SlackApiError as error:
+            if trouble.passing(error) or trouble.name_of(error) not in trouble.MEMBER_GONE:
+                raise
+            log.info("slack.nobody_to_tell", job=card.job_id, error=trouble.name_of(error))
+            return None
+        placed = await self._placed(dm, thread if dm == channel else "", card, reply_to.user, look=not fresh and known is None)
+        if placed is None:
+            log.info("slack.nobody_to_tell", job=card.job_id, error="direct message closed")
+            return None
+        return self._stands(card, placed)
+
+    async def progress(self, card: Card, receipt: Receipt | None) -> None:
+        """A word in between; lost when Slack asks for fewer of them, and then kept back as long as it asks."""
+        known = receipt or self._turns.place(card.job_id)
+        if known is None or self._turns.stale(card) or self._monotonic() < self._hushed_until:
+            return
+        try:
+            await self._wire.edit(known, blocks.message(card), quickly=True)
+        except SlackApiError as error:
+            wait = trouble.retry_after(error)
+            if wait is not None:
+                self._hushed_until = self._monotonic() + wait
+            elif trouble.passing(error):
+                raise
+
+    # -- what handlers ask for
+
+    async def deliver(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None) -> Receipt | None:
+        """`show` with patience: the first time it is known that no message is there, later ones look. Raises when it does not work at all."""
+        fresh = True
+        for pause in (*PAUSES, None):
+            try:
+                return await self.show(reply_to, card, receipt, fresh=fresh and receipt is None)
+            except _TROUBLE as error:
+                if pause is None or not trouble.passing(error):
+                    raise
+                log.info("slack.again", job=card.job_id, error=trouble.name_of(error) or type(error).__name__)
+                await asyncio.sleep(pause)
+                fresh = False
+        return None
+
+    async def change(self, at: Receipt, card: Card, user: str) -> bool:
+        """Whether the message there shows the card now."""
+        for pause in (*PAUSES, None):
+            try:
+                done = self._turns.stale(card) or await self._edited(at, card, user)
+            except _TROUBLE as error:
+                if pause is None or not trouble.passing(error):
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                if done and not self._turns.stale(card):
+                    self._stands(card, at)
+                return done
+        return False
+
+    async def delete(self, at: Receipt, card: Card, user: str) -> None:
+        """The message with its pictures; one that Slack keeps says at least that they are gone."""
+        try:
+            await self._wire.remove(at)
+        except _TROUBLE as error:
+            log.info("slack.message_stays", job=card.job_id, error=trouble.name_of(error) or type(error).__name__)
+            if trouble.name_of(error) not in trouble.MESSAGE_GONE:
+                await self.change(at, card, user)
+        await self._files.delete(card.job_id)
+
+    async def whisper(self, answers: Answers, card: Card, *, replace: bool = False) -> None:
+        """To the member alone: by the response_url, else as an ephemeral message, else directly. `replace`: in the place of what was pressed."""
+        spot = answers.spot
+        if card.visibility is Visibility.DIRECT or not spot.channel:
+            await self._direct(spot, card)
+            return
+        mine = spot.channel.startswith("D") and not spot.ephemeral and await self._wire.is_in(spot.channel)
+        if mine:
+            await self._direct(spot, card, spot.channel)
+            return
+        message = await self._rendered(card, spot.user)
+        body = {"text": message.text, "blocks": list(message.blocks), "response_type": "ephemeral", "replace_original": replace}
+        if spot.thread and not replace:
+            body["thread_ts"] = spot.thread
+        if (url := answers.take(self._clock())) and await self._wire.respond(url, body):
+            return
+        try:
+            await self._wire.whisper(spot.channel, spot.thread, spot.user, message)
+        except _TROUBLE as error:
+            log.info("slack.no_whisper", error=trouble.name_of(error) or type(error).__name__)
+            await self._direct(spot, card)
+
+    async def dismiss(self, answers: Answers) -> bool:
+        """Take away the ephemeral message that was pressed."""
+        url = answers.take(self._clock())
+        return bool(url) and await self._wire.respond(url, {"delete_original": True})
+
+    async def _direct(self, spot: Spot, card: Card, channel: str = "") -> None:
+        for pause in (*PAUSES, None):
+            try:
+                dm = channel or await self._wire.dm(spot.user)
+                await self._written(card, spot.user, lambda message: self._wire.post(dm, spot.thread if channel else "", message))  # noqa: B023
+                return
+            except _TROUBLE as error:
+                if pause is None or not trouble.passing(error):
+                    raise
+                await asyncio.sleep(pause)
+
+    # -- one message
+
+    async def thread_of(self, at: Receipt) -> str:
+        """The thread in which a message of ours was posted."""
+        return await self._memos.recall(f"slack:thread:{at.channel}:{at.handle}") or ""
+
+    async def _edited(self, at: Receipt, card: Card, user: str) -> bool:
+        """Whether it could be changed: it may be gone."""
+        try:
+            await self._written(card, user, lambda message: self._wire.edit(at, message))
+        except SlackApiError as error:
+            if trouble.name_of(error) in trouble.MESSAGE_GONE | trouble.PLACE_CLOSED:
+                log.info("slack.message_gone", job=card.job_id, error=trouble.name_of(error))
+                return False
+            raise
+        return True
+
+    async def _placed(self, channel: str, thread: str, card: Card, user: str, *, look: bool) -> Receipt | None:
+        """Where it was posted, or found and changed; None where the bot may not write."""
+        if look and card.job_id:
+            found = await self._wire.find(channel, thread, card.job_id)
+            if found is not None and await self._edited(found, card, user):
+                return found
+        try:
+            placed = await self._written(card, user, lambda message: self._wire.post(channel, thread, message))
+        except SlackApiError as error:
+            if trouble.name_of(error) == "thread_not_found" and thread:
+                return await self._placed(channel, "", card, user, look=False)
+            if trouble.name_of(error) not in trouble.PLACE_CLOSED | (trouble.MEMBER_GONE - trouble.BAD_TOKEN):
+                raise
+            log.info("slack.closed", job=card.job_id, error=trouble.name_of(error))
+            self._wire.left(channel)
+            return None
+        if thread:
+            await self._memos.remember(f"slack:thread:{placed.channel}:{placed.handle}", thread)
+        return placed
+
+    async def _written(self, card: Card, user: str, send: Callable[[blocks.Message], Awaitable[T]]) -> T:
+        """Send it with its pictures. A file that Slack does not show yet is waited for; a card is never lost for a picture or a block."""
+        for tries in range(MENDED + 1):
+            try:
+                return await send(await self._rendered(card, user))
+            except SlackApiError as error:
+                if not trouble.lacks_file(error):
+                    if trouble.name_of(error) not in ("invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"):
+                        raise
+                    log.error("slack.refused_blocks", job=card.job_id, error=trouble.told(error)[:300])
+                    break
+                if tries < MENDED:
+                    await self._files.mend(card)
+                    await asyncio.sleep(0.5 * tries)
+        return await send(blocks.message(card, {}, self._files.kept(card)))
+
+    async def _rendered(self, card: Card, user: str) -> blocks.Message:
+        actor = Actor(platform=PLATFORM, id=f"{self._wire.identity.team}:{user}")
+        uploaded = await self._files.shown(card, actor, self._read) if card.pictures else Uploaded()
+        return blocks.message(card, uploaded.ids, uploaded.notes)
+
+    def _stands(self, card: Card, at: Receipt) -> Receipt:
+        self._turns.stands(card, at)
+        return at
