@@ -72,6 +72,11 @@ class Parts:
     files: tuple[discord.File, ...]
     view: ui.View | None
 
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(len(file.fp.getbuffer()) for file in self.files if isinstance(file.fp, io.BytesIO))
+
     def to_send(self) -> dict[str, Any]:
         """As a new message."""
         more = {"view": self.view} if self.view is not None else {}

@@ -25,4 +25,4 @@ STATUS = 128  #: of the presence
 TOKEN_LIFE = timedelta(minutes=15)  #: of an interaction's token
 TOKEN_MARGIN = timedelta(seconds=10)  #: before its end a token is not used any more
 ATTACHMENT = 10 * 2**20  #: bytes, where nothing more is known
-SMALLEST_ATTACHMENT = 512 * 2**10  #: bytes; below this sending a picture is given up
+SMALLEST_ATTACHMENT = 16 * 2**10  #: bytes; below this sending a picture is given up

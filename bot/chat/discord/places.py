@@ -109,7 +109,7 @@ class Places:
             except NotFound:
                 continue  # deleted meanwhile
             room = limit // max(1, min(len(card.pictures), limits.ATTACHMENTS))  # the limit is a message's
-            sent = await fitted_async(data, each.name, room)
+            sent = await fitted_async(data, each.name, room) if room >= limits.SMALLEST_ATTACHMENT else None
             size = f"{limit / 2**20:.3g}"
             if sent is None:
                 remarks.append(self._catalogue.say("card.left_out", limit=size))
@@ -128,13 +128,12 @@ class Places:
     async def written(self, send: Callable[[Parts], Awaitable[Any]], card: Card, owner: Actor, limit: int) -> Any:
         """Send it, smaller and smaller while Discord finds it too large; what it refuses for another reason goes without pictures and buttons."""
         while True:
+            parts = await self.message(card, owner, limit)
             try:
-                return await send(await self.message(card, owner, limit))
+                return await send(parts)
             except discord.HTTPException as error:
-                if error.status == 413 or error.code == TOO_LARGE:
-                    limit //= 2
-                    if limit < limits.SMALLEST_ATTACHMENT:
-                        raise
+                if (error.status == 413 or error.code == TOO_LARGE) and parts.files:
+                    limit = min(limit, parts.size) // 2
                 elif error.status == 400 and not closed(error) and error.code != 40060 and (card.pictures or card.rows):
                     log.error("discord.card_refused", job=card.job_id, error=error.text)
                     card = _bare(card)
