@@ -10,22 +10,13 @@ import platform
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
-from typing import Literal
 
+from bot.findings import Finding
 from bot.settings import Settings
 from engine.api import EngineError
 from engine.shelf import Shelf
 
 LOW_DISK = 2 * 2**30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    level: Literal["ok", "note", "fail"]
-    what: str
-    text: str
-    fix: str = ""
 
 
 def python_finding() -> Finding:
@@ -126,5 +117,22 @@ async def examine(settings: Settings) -> list[Finding]:
     if all(f.level == "ok" for f in found):
         found.append(await asyncio.to_thread(device_finding, settings.device))
     found += [disk_finding(settings), await database_finding(settings), *await asyncio.to_thread(weights_findings, settings), studio_finding(settings)]
-    found += [Finding(level="note", what=chat, text="off: not in this version") for chat in ("Discord", "Slack")]
+    return [*found, *await chat_findings(settings)]
+
+
+async def chat_findings(settings: Settings) -> list[Finding]:
+    """Tokens, scopes, intents and what to click."""
+    found: list[Finding] = []
+    if token := settings.discord_token.get_secret_value():
+        from bot.chat.discord import health as discord
+
+        found += await discord.examine(token, settings.discord_api_url)
+    else:
+        found.append(Finding(level="note", what="Discord", text="off", fix="Set WORDUP_DISCORD_TOKEN (README: Discord in ten steps)."))
+    if token := settings.slack_bot_token.get_secret_value():
+        from bot.chat.slack import health as slack
+
+        found += await slack.examine(token, settings.slack_app_token.get_secret_value(), settings.slack_api_url)
+    else:
+        found.append(Finding(level="note", what="Slack", text="off", fix="Set WORDUP_SLACK_BOT_TOKEN and WORDUP_SLACK_APP_TOKEN (README: Slack in ten steps)."))
     return found

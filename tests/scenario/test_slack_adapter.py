@@ -6,13 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bot.chat.slack import limits
 from bot.chat.slack.adapter import SlackAdapter
 from bot.domain import Actor, Card, Status
 from bot.errors import Fault
@@ -62,6 +63,15 @@ class Scene:
         shown = await self.house.store.shown(self.job(message))
         return await self.house.studio.card(shown.job.actor, shown.job.id)
 
+    async def told(self, message: Message) -> tuple[ReplyTo, Receipt]:
+        """Where the job's end was shown, once the outbox has written that down."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                reply_to, receipt = await self.house.store.reply_to(self.job(message))
+                if receipt is not None and not await self.house.store.notices(["slack"]):
+                    return reply_to, receipt
+                await asyncio.sleep(0.02)
+
     def actor(self) -> Actor:
         return Actor(platform="slack", id=f"{self.wire.team_id}:{self.wire.ada.id}", name="ada")
 
@@ -86,8 +96,8 @@ def adapter_for(wire: SlackWire, memos: Any, *, socket: bool = True, **more: Any
 async def scene(folder: Path, *, socket: bool = True, shut: bool = False, **more: Any) -> AsyncIterator[Scene]:
     gate = Gate(shut=shut)
     url = f"sqlite+aiosqlite:///{folder / 'bot.db'}"
-    limits = LIMITS.__class__(cap=1e6, per_hour=1, queued_per_actor=40, queued_total=60)
-    async with SlackWire() as wire, open_house(url, folder, FakeEngine(on_step=gate), limits=limits) as house:
+    generous = replace(LIMITS, cap=1e6, queued_per_actor=40, queued_total=60)
+    async with SlackWire() as wire, open_house(url, folder, FakeEngine(on_step=gate), limits=generous) as house:
         adapter = adapter_for(wire, house.store, socket=socket, **more)
 
         async def render(job_id: str) -> Card:
@@ -410,7 +420,7 @@ async def test_bad_days_end_with_the_card_shown_once(tmp_path: Path, method: str
 async def test_a_crash_between_posting_and_writing_it_down_posts_no_second_message(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         message = await s.drawn()
-        reply_to, receipt = await s.house.store.reply_to(s.job(message))
+        reply_to, receipt = await s.told(message)
         other = adapter_for(s.wire, s.house.store)  # the program once more, with no receipt
         await other.start(s.house.studio)
         try:
@@ -452,7 +462,7 @@ async def test_a_file_that_somebody_deleted_is_uploaded_anew(tmp_path: Path) -> 
 async def test_a_member_who_is_gone_is_given_up(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         message = await s.drawn()
-        reply_to, receipt = await s.house.store.reply_to(s.job(message))
+        reply_to, receipt = await s.told(message)
         s.wire.kick(s.wire.art)
         await s.wire.delete_message(message)
         del s.wire.users[s.wire.ada.id]
@@ -463,7 +473,7 @@ async def test_a_member_who_is_gone_is_given_up(tmp_path: Path) -> None:
 async def test_late_progress_does_not_undo_an_end_and_a_limit_hushes_it(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         message = await s.drawn()
-        reply_to, receipt = await s.house.store.reply_to(s.job(message))
+        reply_to, receipt = await s.told(message)
         running = Card(title="a fox", job_id=s.job(message), status=Status.RUNNING, percent=50)
         edits = message.edits
         await s.adapter.progress(reply_to, running, receipt)
@@ -650,3 +660,82 @@ async def test_no_secret_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixt
         written = caplog.text + capsys.readouterr().out + capsys.readouterr().err
         for secret in (s.wire.bot_token, s.wire.app_token, "/response/", "ticket=", "a secret wish"):
             assert secret not in written
+
+
+# ------------------------------------------------------------------------------------------------ odd days
+
+
+async def test_when_the_command_cannot_be_answered_the_end_still_comes(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        s.wire.fail("chat.postMessage", status=500, times=4)
+        await s.wire.command(s.wire.ada, s.wire.art, "/imagine", "a fox --n 1")
+        await s.wire.until(lambda: [m for m in s.wire.messages(s.wire.art) if m.pictures], PATIENCE)
+        assert len(s.wire.messages(s.wire.art)) == 1
+        assert s.wire.violations == []
+
+
+async def test_an_invitation_counts_at_once(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        await (await s.wire.command(s.wire.ada, s.wire.lounge, "/imagine", "a fox --n 1")).ephemeral()
+        s.wire.invite(s.wire.lounge)
+        assert (await s.drawn(channel=s.wire.lounge)).pictures
+        assert s.wire.violations == []
+
+
+async def test_a_private_word_gets_through_without_a_response_url(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        s.wire.fail("response_url", status=500, times=2)
+        said = await (await s.wire.command(s.wire.ada, s.wire.art, "/wordup", "info")).ephemeral()
+        assert "Your wallet" in said.plain
+        await s.wire.command(s.wire.ada, s.wire.lounge, "/wordup", "info")  # not there either: directly, then
+        await s.wire.until(lambda: s.wire.dms(s.wire.ada))
+        assert s.wire.violations == []
+
+
+async def test_a_picture_too_heavy_for_slack_is_sent_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scene(tmp_path) as s:
+        monkeypatch.setattr(limits, "FILE", 3000)
+        message = await s.drawn("a fox --n 4")
+        assert len(message.pictures[0].content) <= 3000
+        assert message.pictures[0].content.startswith(b"\xff\xd8\xff")
+        assert ENGLISH.say("card.smaller", limit=20) in message.plain
+        again = await (await s.wire.command(s.wire.ada, s.wire.art, "/wordup", "show")).message()
+        assert ENGLISH.say("card.smaller", limit=20) in again.plain
+        assert s.wire.violations == []
+
+
+async def test_without_the_right_to_look_or_to_write_directly_it_does_what_it_can(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        s.wire.scopes -= {"im:write", "channels:read", "channels:history", "im:history", "im:read"}
+        message = await s.drawn()
+        await s.wire.react(s.wire.ada, message, "envelope")
+        await s.wire.until(lambda: s.wire.dms(s.wire.ada))
+        assert s.wire.violations == []
+
+
+async def test_a_queue_seen_by_one_member_is_answered_in_its_place(tmp_path: Path) -> None:
+    async with scene(tmp_path, shut=True) as s:
+        message = await (await s.wire.command(s.wire.ada, s.wire.art, "/imagine", "a fox")).message()
+        listed = await (await s.wire.command(s.wire.ada, s.wire.art, "/wordup", "queue")).ephemeral()
+        await s.wire.press(s.wire.ada, listed, "Cancel: a fox")
+        await listed.until(lambda m: "Cancelled" in m.plain)
+        await message.until(lambda m: "Cancelled" in m.plain)
+        assert s.wire.violations == []
+
+
+async def test_cut_off_it_connects_again(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        await s.wire.drop()
+        await s.wire.connected()
+        await s.drawn()
+        assert s.wire.violations == []
+
+
+async def test_a_job_shown_while_it_runs_ends_where_it_was_shown_last(tmp_path: Path) -> None:
+    async with scene(tmp_path, shut=True) as s:
+        first = await (await s.wire.command(s.wire.ada, s.wire.art, "/imagine", "a fox --n 1")).message()
+        await first.until(lambda m: "▰" in m.plain)
+        second = await (await s.wire.command(s.wire.ada, s.wire.art, "/wordup", "show")).message()
+        s.gate.open.set()
+        await s.ended(second)
+        assert s.wire.violations == []
