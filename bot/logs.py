@@ -72,3 +72,5 @@ def set_up(*, level: str, style: str, secrets: Iterable[str] = ()) -> None:
     root.setLevel(level.upper())
     for noisy in ("aiohttp.access", "asyncio", "alembic", "sqlalchemy", "diffusers", "transformers", "httpx"):
         logging.getLogger(noisy).setLevel(max(root.level, logging.WARNING))
+    for chatty in ("discord", "slack_bolt", "slack_sdk", "aiosqlite"):  # at debug they write down everything members say, and tokens with it
+        logging.getLogger(chatty).setLevel(max(root.level, logging.INFO))

@@ -1,22 +1,33 @@
-"""What every chat platform promises (`bot.ports.ChatAdapter`): one suite over the web studio and the chat in memory."""
+"""What every chat platform promises (`bot.ports.ChatAdapter`): one suite over the chat in memory, the web studio and Discord.
+
+A platform joins with a `Member` of it, a context manager that opens one (`CHATS`), and an adapter that never starts (`NEW`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import re
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
 from typing import Protocol
 
 import pytest
 
+from bot.chat.discord.adapter import DiscordAdapter
 from bot.domain import Actor, Card, Receipt, ReplyTo, Status
+from bot.messages import Catalogue
 from bot.ports import ChatAdapter
 from tests.fakes.chat import MemoryChat
+from tests.fakes.discord import Answer, DiscordWire
 from tests.fakes.studio import FakeStudio
 from tests.fakes.web import Site, Visitor
 
 
 class Member(Protocol):
     """Somebody at the other end of the platform."""
+
+    #: Whether its platform is reached over a network: then a closed adapter reaches nobody, and says so.
+    over_a_network: bool
 
     @property
     def adapter(self) -> ChatAdapter: ...
@@ -35,6 +46,8 @@ class Member(Protocol):
 
 
 class MemoryMember:
+    over_a_network = False
+
     def __init__(self) -> None:
         self.adapter = MemoryChat()
         self.studio = FakeStudio()
@@ -48,6 +61,8 @@ class MemoryMember:
 
 
 class WebMember:
+    over_a_network = False
+
     def __init__(self, site: Site, visitor: Visitor, events: AsyncIterator[tuple[str, dict[str, str]]]) -> None:
         self.adapter, self.studio, self._visitor, self._events = site.adapter, site.studio, visitor, events
         self.reply_to = ReplyTo(platform="web", channel="local")
@@ -66,6 +81,69 @@ class WebMember:
         raise AssertionError(f"the end of {until} never came: {seen}")
 
 
+class Memos(dict[str, str]):
+    """`bot.ports.Memos` in memory."""
+
+    async def recall(self, key: str) -> str | None:
+        return self.get(key)
+
+    async def remember(self, key: str, value: str) -> None:
+        if value:
+            self[key] = value
+        else:
+            self.pop(key, None)
+
+
+class DiscordMember:
+    """Ada in #art, where the bot may post."""
+
+    over_a_network = True
+
+    def __init__(self, wire: DiscordWire, adapter: DiscordAdapter, studio: FakeStudio) -> None:
+        self.adapter, self.studio, self._wire = adapter, studio, wire
+        self.reply_to = ReplyTo(platform="discord", channel=str(wire.art.id), user=str(wire.ada.id))
+        self._said: dict[str, Answer] = {}
+
+    async def say(self, text: str, delivery: str) -> bool:
+        if before := self._said.get(delivery):
+            return await self._say_again(before)
+        answer = self._said[delivery] = await self._wire.command(self._wire.ada, self._wire.art, "imagine", prompt=text)
+        await answer.message()
+        return answer.kind == "deferred"
+
+    async def _say_again(self, answer: Answer) -> bool:
+        """Discord tells of the very same interaction once more: it has been answered, and stays so."""
+        token, before = answer.interaction.token, len(self.studio.events)
+        await self._wire.again(answer)
+        await self._wire.until(lambda: [sent.route for sent in self._wire.requests if token in sent.path].count(CALLBACK) == 2)
+        return len(self.studio.events) > before
+
+    async def sees(self, until: str) -> list[tuple[str, Status | None]]:
+        return stated(text for message in self._wire.messages(self._wire.art) for text in (*(was.text for was in message.history), message.text))
+
+
+CALLBACK = "POST /interactions/{interaction_id}/{interaction_token}/callback"
+STATED = re.compile(r"(?P<job>01KD\d{22}) is (?P<status>\w+)")
+
+
+def stated(texts: Iterable[str]) -> list[tuple[str, Status | None]]:
+    """The states that texts of messages tell, for platforms that show cards in words only: see `card`."""
+    return [(found["job"], Status(found["status"])) for text in texts if (found := STATED.search(text))]
+
+
+def new_discord(wire: DiscordWire | None = None) -> DiscordAdapter:
+    """Of the wire; of nobody without one."""
+    return DiscordAdapter(
+        token=wire.token if wire else "",
+        catalogue=Catalogue.load("en"),
+        memos=Memos(),
+        clock=lambda: datetime.now(UTC),
+        cdn_hosts=frozenset({wire.host} if wire else ()),
+        api_url=wire.api_url if wire else "http://127.0.0.1:9",
+        gateway_url=wire.gateway_url if wire else "",
+    )
+
+
 @asynccontextmanager
 async def _memory() -> AsyncIterator[Member]:
     member = MemoryMember()
@@ -82,14 +160,33 @@ async def _web() -> AsyncIterator[Member]:
             yield WebMember(site, visitor, events)
 
 
-@pytest.fixture(params=[_memory, _web], ids=["memory", "web"])
+@asynccontextmanager
+async def _discord() -> AsyncIterator[Member]:
+    async with DiscordWire() as wire:
+        adapter, studio = new_discord(wire), FakeStudio()
+        await adapter.start(studio)
+        try:
+            await wire.connected()
+            yield DiscordMember(wire, adapter, studio)
+        finally:
+            await adapter.aclose()
+        assert wire.violations == []
+
+
+CHATS: dict[str, Callable[[], AbstractAsyncContextManager[Member]]] = {"memory": _memory, "web": _web, "discord": _discord}
+NEW: dict[str, Callable[[], ChatAdapter]] = {"memory": MemoryChat, "web": lambda: Site().adapter, "discord": new_discord}
+
+
+@pytest.fixture(params=CHATS.values(), ids=CHATS)
 async def member(request: pytest.FixtureRequest) -> AsyncIterator[Member]:
     async with request.param() as one:
         yield one
 
 
 def card(number: int, status: Status, percent: int | None = None) -> Card:
-    return Card(title="a fox", job_id=f"01KD{number:022d}", status=status, percent=percent)
+    """Its text says what it shows, for members who read nothing else."""
+    job_id = f"01KD{number:022d}"
+    return Card(title="a fox", text=f"{job_id} is {status}", job_id=job_id, status=status, percent=percent)
 
 
 DELIVERY = "0123456789abcdef"
@@ -135,6 +232,13 @@ async def test_progress_may_be_dropped_but_an_end_gets_through(member: Member) -
     assert len(seen) <= 102
 
 
+async def test_progress_of_what_stands_nowhere_is_dropped(member: Member) -> None:
+    await member.adapter.progress(member.reply_to, card(1, Status.RUNNING, 10), None)
+    await member.adapter.show(member.reply_to, card(2, Status.DONE), None)
+    seen = await member.sees(card(2, Status.DONE).job_id)
+    assert [status for job, status in seen if job == card(2, Status.DONE).job_id] == [Status.DONE]
+
+
 async def test_late_progress_does_not_undo_an_end(member: Member) -> None:
     receipt = await member.adapter.show(member.reply_to, card(1, Status.RUNNING, 90), None)
     await member.adapter.show(member.reply_to, card(1, Status.DONE), receipt)
@@ -160,9 +264,23 @@ async def test_a_paused_platform_takes_nothing_new_but_still_shows(member: Membe
 async def test_closing_twice_is_closing_once(member: Member) -> None:
     await member.adapter.aclose()
     await member.adapter.aclose()
-    assert await member.adapter.show(member.reply_to, card(1, Status.DONE), None) is not None  # nobody looks, and nothing breaks
+    if not member.over_a_network:
+        assert await member.adapter.show(member.reply_to, card(1, Status.DONE), None) is not None  # nobody looks, and nothing breaks
 
 
-@pytest.mark.parametrize("adapter", [MemoryChat(), Site().adapter], ids=["memory", "web"])
-async def test_a_platform_that_never_started_can_be_closed(adapter: ChatAdapter) -> None:
+async def test_a_closed_platform_over_a_network_says_that_it_reaches_nobody(member: Member) -> None:
+    """So that what is owed stays owed: the outbox of the next process pays it."""
+    if not member.over_a_network:
+        pytest.skip("is never out of reach")
+    receipt = await member.adapter.show(member.reply_to, card(1, Status.RUNNING, 10), None)
+    await member.adapter.aclose()
+    for where in (receipt, None):
+        with pytest.raises(ConnectionError):
+            await member.adapter.show(member.reply_to, card(1, Status.DONE), where)
+
+
+@pytest.mark.parametrize("new", NEW.values(), ids=NEW)
+async def test_a_platform_that_never_started_can_be_closed(new: Callable[[], ChatAdapter]) -> None:
+    adapter = new()
+    await adapter.aclose()
     await adapter.aclose()

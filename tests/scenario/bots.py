@@ -12,6 +12,7 @@ from bot.app import App
 from bot.settings import Settings
 from engine.fake import FakeEngine
 from tests.fakes.discord import DiscordWire
+from tests.fakes.slack import SlackWire
 
 
 def discord_settings(wire: DiscordWire) -> dict[str, Any]:
@@ -21,6 +22,15 @@ def discord_settings(wire: DiscordWire) -> dict[str, Any]:
         "discord_api_url": wire.api_url,
         "discord_gateway_url": wire.gateway_url,
         "discord_cdn_hosts": wire.host,
+    }
+
+
+def slack_settings(wire: SlackWire) -> dict[str, Any]:
+    return {
+        "slack_app_token": wire.app_token,
+        "slack_bot_token": wire.bot_token,
+        "slack_api_url": wire.api_url,
+        "slack_file_hosts": wire.host,
     }
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from bot.chat.slack import limits
 from bot.chat.slack.adapter import SlackAdapter
-from bot.domain import Actor, Card, Status
+from bot.domain import Actor, Card, Inbound, Receipt, ReplyTo, Status
 from bot.errors import Fault
 from bot.outbox import Outbox
 from engine.api import Request
@@ -417,6 +417,43 @@ async def test_bad_days_end_with_the_card_shown_once(tmp_path: Path, method: str
         assert s.wire.violations == []
 
 
+@pytest.mark.parametrize("how", ["limit", "500", "cut"])
+async def test_bad_days_do_not_leave_presses_and_reactions_unanswered(tmp_path: Path, how: str) -> None:
+    async with scene(tmp_path) as s:
+        message = await s.drawn("a fox --n 1")
+
+        def bad(method: str) -> None:
+            s.wire.heal()
+            if how == "limit":
+                s.wire.limit(method)
+            elif how == "500":
+                s.wire.fail(method, status=500)
+            else:
+                s.wire.cut(method)
+
+        bad("chat.update")
+        await s.wire.press(s.wire.ada, message, "⭐")
+        await message.until(lambda m: m.buttons["⭐"].style == "primary")
+        if how != "limit":  # a trigger lives three seconds
+            bad("views.open")
+            await (await s.wire.press(s.wire.ada, message, "Remix")).modal()
+        bad("conversations.open")
+        await s.wire.react(s.wire.ada, message, "envelope")
+        await s.wire.until(lambda: len(s.wire.dms(s.wire.ada)) == 1)
+        bad("response_url")
+        assert "Seed" in (await (await s.wire.press(s.wire.ada, message, "Details")).ephemeral()).plain
+        bad("chat.postEphemeral")
+        await s.wire.react(s.wire.bob, message, "x")
+        await s.wire.until(lambda: s.wire.ephemerals(s.wire.bob) or s.wire.dms(s.wire.bob))
+        bad("views.publish")
+        await s.wire.open_home(s.wire.ada)
+        await s.wire.until(lambda: s.wire.homes)
+        bad("chat.delete")
+        await s.wire.press(s.wire.ada, message, "Delete")
+        await s.wire.until(lambda: message.deleted)
+        assert s.wire.violations == []
+
+
 async def test_a_crash_between_posting_and_writing_it_down_posts_no_second_message(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         message = await s.drawn()
@@ -728,6 +765,24 @@ async def test_cut_off_it_connects_again(tmp_path: Path) -> None:
         await s.wire.drop()
         await s.wire.connected()
         await s.drawn()
+        assert s.wire.violations == []
+
+
+async def test_a_show_that_was_overtaken_by_the_end_shows_the_end(tmp_path: Path) -> None:
+    async with scene(tmp_path, shut=True) as s:
+        first = await (await s.wire.command(s.wire.ada, s.wire.art, "/imagine", "a fox --n 1")).message()
+        await first.until(lambda m: "▰" in m.plain)
+        handle = s.house.studio.handle
+
+        async def slowly(event: Inbound) -> Card:
+            card = await handle(event)
+            s.gate.open.set()
+            await s.ended(first)
+            return card
+
+        s.house.studio.handle = slowly  # type: ignore[method-assign]
+        second = await (await s.wire.command(s.wire.bob, s.wire.art, "/wordup", f"show {s.job(first)}")).message()
+        await s.ended(second)
         assert s.wire.violations == []
 
 

@@ -14,16 +14,25 @@ import aiohttp
 class Visitor:
     """Speaks to a running program. Use as an async context manager."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, *, ticket: str = "") -> None:
+        """`ticket`: the token of a one-time link, where the studio asks for one."""
+        self.url, self._ticket = url, ticket
 
     async def __aenter__(self) -> Visitor:
         self.session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), timeout=aiohttp.ClientTimeout(total=60))
+        if self._ticket:
+            await self._sign_in()
         html = await self.page("/")
         found = re.search(r'name="token" value="([^"]+)"', html)
         assert found, "the page has no form token"
         self.token = found[1]
         return self
+
+    async def _sign_in(self) -> None:
+        html = await self.page(f"/sign-in?token={self._ticket}")
+        fields = dict(re.findall(r'name="(token|link)" value="([^"]+)"', html))
+        async with self.session.post(f"{self.url}/sign-in", data=fields, headers={"Origin": self.url}) as answer:
+            assert answer.status == 200, await answer.text()
 
     async def __aexit__(self, *_: object) -> None:
         await self.session.close()

@@ -11,11 +11,13 @@ import discord
 
 from bot.chat.discord import limits
 from bot.domain import Actor, Command, Event, Hint, Place, Press, Reaction, ReplyTo, Submit, Upload
+from bot.prompts.clean import clean
 
 PLATFORM = "discord"
 #: What the bot needs to post a picture by itself.
 NEEDED = discord.Permissions(view_channel=True, send_messages=True, attach_files=True)
-_FLAGS = re.compile(r"(?:^|\s)(?:--|—)")
+_DASHES = "-‒–—―⸺"  #: phones write one of them for two hyphens
+_FLAGS = re.compile(rf"(?:^|\s)(?:--|[{_DASHES[1:]}])")
 _FIRST = re.compile(r"[^\s,]+")
 
 
@@ -107,10 +109,10 @@ def with_uploads(event: Event, uploads: Sequence[Upload]) -> Any:
 def words(prompt: str, *, aspect: str = "", style: str = "", model: str = "", private: bool = False) -> str:
     """Options beside the prompt, as the words and flags they stand for. Only a value's first word counts: an option is no way in for other flags."""
     text = prompt.strip()
-    style = " ".join(style.split()).replace("--", "")
-    if text and style:
-        flags = _FLAGS.search(text)
-        at = flags.start() if flags else len(text)
+    style = " ".join(filter(None, (word.lstrip(_DASHES) for word in clean(style).text.split())))
+    flags = _FLAGS.search(text)
+    at = flags.start() if flags else len(text)
+    if style and at:  # before the first flag; flags alone stay a mistake
         text = f"{text[:at].rstrip().rstrip(',')}, {style}{text[at:]}"
     for flag, value in (("ar", aspect), ("model", model)):
         if text and (found := _FIRST.match(value.strip())):

@@ -27,6 +27,7 @@ STYLES = {
 WORDS_FILE = "your-words.txt"
 _BAR = 20  #: cells
 _FENCE = re.compile("`{3,}")
+_MARKUP = re.compile(r"[\\*_~`|<\[\]]|^>(?:>>)?\s|^#{1,3}|^\s*-", re.MULTILINE)  # discord.py's own leaves what stands between [ and ) as it is
 
 
 class PressButton(ui.DynamicItem[ui.Button[ui.View]], template=r"w1:[a-z]+:[0-9A-Z]{26}:-?[0-9]+:.*"):
@@ -89,7 +90,7 @@ class Parts:
 
 def message(card: Card, pictures: Sequence[Attached] = (), remarks: Sequence[str] = ()) -> Parts:
     """`remarks` are sentences about the pictures (sent smaller, left out)."""
-    small = [line for line in (_details(card), *remarks) if line]
+    small = [line for line in (_details(card) if card.status is not None else "", *remarks) if line]
     below = "".join(f"\n-# {escape(line)}" for line in small)
     files = [discord.File(io.BytesIO(each.data), each.name, description=each.alt[: limits.ALT] or None, spoiler=card.spoiler) for each in pictures]
     title, rest = _title(card), _rest(card)
@@ -124,7 +125,7 @@ def modal(form: Form, context: str = "") -> ui.Modal:
 
 def escape(text: str) -> str:
     """A member's words as they are: no markup, no mentions, no custom emojis, no timestamps."""
-    return discord.utils.escape_mentions(discord.utils.escape_markdown(text, ignore_links=False).replace("<", "\\<"))
+    return discord.utils.escape_mentions(_MARKUP.sub(r"\\\g<0>", text))
 
 
 def shorten(text: str, limit: int) -> str:
@@ -142,6 +143,8 @@ def _rest(card: Card) -> str:
         lines.append(f"`{'█' * full}{'░' * (_BAR - full)}` {card.percent} %")
     if card.text:
         lines.append("\n".join(map(escape, card.text.split("\n"))))
+    if card.status is None:  # the details are the answer itself
+        lines += [f"**{escape(label)}** {escape(value)}" for label, value in card.details]
     return "\n".join(lines)
 
 

@@ -208,7 +208,7 @@ class SlackAdapter:
         try:
             await work
         except Exception as error:
-            log.exception("slack.failed", error=trouble.name_of(error) or type(error).__name__, exc_info=not isinstance(error, SlackApiError))
+            log.error("slack.failed", error=trouble.name_of(error) or type(error).__name__, exc_info=not trouble.expected(error))
 
     async def _picture(self, actor: Actor, digest: str) -> bytes:
         """A stored picture that this member may see. Raises NotFound."""

@@ -69,10 +69,10 @@ class Files:
                     note = await self._upload(key, ids, picture, await read(actor, picture.digest))
                 except NotFound:
                     continue  # deleted since the card was made
-                except SlackApiError as error:
+                except (SlackApiError, trouble.Never) as error:
                     if trouble.passing(error):
                         raise
-                    log.warning("slack.no_upload", job=card.job_id, error=trouble.name_of(error))
+                    log.warning("slack.no_upload", job=card.job_id, error=trouble.name_of(error) or str(error))
                     note = self._catalogue.say("chat.picture_kept")
                 notes += [note] if note else []
         return Uploaded(ids={digest: name.partition("?")[0] for digest, name in ids.items()}, notes=tuple(dict.fromkeys(notes)))
@@ -136,8 +136,10 @@ class Files:
         if session is None or session.closed:
             raise trouble.Later("closing")
         async with session.post(url, data=data, allow_redirects=False) as answer:
-            if answer.status != 200:
+            if answer.status == 429 or answer.status >= 500:
                 raise trouble.Later(f"upload: {answer.status}")
+            if answer.status != 200:
+                raise trouble.Never(f"upload: {answer.status}")
 
     async def _processed(self, file: str) -> None:
         """Wait until Slack knows what kind of file it is: until then no block may show it. Raises Later."""

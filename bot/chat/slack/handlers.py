@@ -6,13 +6,13 @@ the card stands the event holds its turn (`bot.chat.turns`), so that the outbox 
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
-from slack_sdk.errors import SlackApiError
 
 from bot.chat.slack import blocks, events, trouble
 from bot.chat.slack.blocks import Catalogue
@@ -142,23 +142,23 @@ class Handlers:
             except BadPicture as error:
                 await self._sorry(spot, self._say(error.message, **error.parameters), answers)
                 return
-        if not spot.channel:  # the home tab, or a form that was opened there
-            spot = replace(spot, channel=await self._wire.dm(spot.user))
-        can_post = ack.visibility is not Visibility.PUBLIC or await self._wire.is_in(spot.channel)
-        event = replace(event, place=spot.place, reply_to=spot.reply_to(self.now(), can_post=can_post))
         card: Card | None = None
         try:
+            if not spot.channel:  # the home tab, or a form that was opened there
+                spot = replace(spot, channel=await self._posts.dm(spot.user))
+            can_post = ack.visibility is not Visibility.PUBLIC or await self._wire.is_in(spot.channel)
+            event = replace(event, place=spot.place, reply_to=spot.reply_to(self.now(), can_post=can_post))
             async with self._kit.turns.turn(event.delivery_id):
                 before = self._answered.get(event.delivery_id)
                 if before is None and event.delivery_id in self._answered:
                     return  # the same once more, and it has been said
                 card = await self._studio.handle(event)
-                placed = await self._deliver(spot, answers, event, ack, card, before)
-                self._answered[event.delivery_id] = placed
+                self._answered[event.delivery_id] = await self._deliver(spot, answers, event, ack, card, before)
                 while len(self._answered) > _REMEMBERED:
                     self._answered.popitem(last=False)
         except Exception as error:
-            log.warning("slack.not_shown", delivery=event.delivery_id, job=card.job_id if card else "", error=trouble.name_of(error) or repr(error)[:200])
+            said = trouble.name_of(error) or type(error).__name__
+            log.warning("slack.not_shown", delivery=event.delivery_id, job=card.job_id if card else "", error=said, exc_info=not trouble.expected(error))
             if card is None or card.status is None or card.status.ended:  # a job that goes on is shown at its end
                 await self._sorry(spot, self._say("chat.not_shown"), answers)
 
@@ -178,11 +178,14 @@ class Handlers:
             elif not (await self._stands_at(card.job_id, at) and await self._posts.change(at, card, spot.user)):
                 await self._posts.whisper(answers, card)
             return None
+        if self._kit.turns.stale(card):  # its end was shown elsewhere while this one was on its way
+            with contextlib.suppress(NotFound):
+                card = await self._studio.card(spot.actor, card.job_id)
         placed = await self._posts.deliver(event.reply_to, card, before)
         if placed is None:
             return None
         await self._studio.placed(event, card, placed)
-        if _shows_again(event) and not card.status.ended:
+        if _shows_again(event) and card.status is not None and not card.status.ended:
             await self._caught_up(spot, card, placed)
         return placed
 
@@ -216,7 +219,7 @@ class Handlers:
         view = blocks.modal(form, self._kit.catalogue, events.metadata(spot, picture, blocks.shortened(form)))
         try:
             await self._wire.open_view(spot.trigger, view)
-        except (SlackApiError, OSError, TimeoutError) as error:
+        except trouble.EXPECTED as error:
             log.info("slack.no_form", error=trouble.name_of(error) or type(error).__name__)
             await self._sorry(spot, self._say("chat.form_late"))
 
@@ -238,7 +241,13 @@ class Handlers:
         if await self._refused_pause(spot):
             return
         answers = Answers(spot, self.now())
-        there = replace(spot, channel=await self._wire.dm(spot.user), thread="", message="", ephemeral=False, response_url="")
+        try:
+            dm = await self._posts.dm(spot.user)
+        except trouble.EXPECTED as error:
+            log.warning("slack.no_direct", error=trouble.name_of(error) or type(error).__name__)
+            await self._sorry(spot, self._say("error.fault"), answers)
+            return
+        there = replace(spot, channel=dm, thread="", message="", ephemeral=False, response_url="")
         await self._answer(there, events.said(there, "imagine", words, self.now()))
         note = Card(title=self._say("chat.direct"), visibility=Visibility.PRIVATE)
         if spot.ephemeral:

@@ -115,7 +115,7 @@ class Home:
             for card in drawn:
                 files |= await self._files.known(card.job_id)
             try:
-                await self._wire.publish(user, view(wallet, running, drawn, files, self._catalogue))
+                await trouble.patiently(lambda: self._wire.publish(user, view(wallet, running, drawn, files, self._catalogue)))
             except SlackApiError as error:
                 if not trouble.lacks_file(error):
                     raise

@@ -30,7 +30,8 @@ from bot.chat.slack.wire import Wire
 log = structlog.get_logger(__name__)
 
 PATH = "/slack/events"
-PING = 10.0  #: seconds between pings, and between tries to connect
+PING = 5.0  #: seconds between pings, and between tries to connect
+STALE = 20.0  #: seconds after which an address that led nowhere is given up
 MAX_BODY = 2 * 2**20  #: bytes of one request of Slack's
 _ANYTHING = re.compile(".*", re.DOTALL)
 
@@ -94,12 +95,12 @@ def bolt(wire: Wire, signing_secret: str, handlers: Handlers, spawn: Spawn) -> A
 
 
 class Socket(SocketModeClient):
-    """The SDK's client, which asks for a fresh address with every try: each can be used once, and it would try the same one for ever."""
+    """The SDK's client, but an address that led nowhere is given up after a while: each can be used once, and it would be tried for ever."""
 
     async def connect(self) -> None:
         while not self.closed:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PING):  # after a failed try it sleeps as long
+                async with asyncio.timeout(STALE):
                     await super().connect()  # type: ignore[no-untyped-call]
                     return
             self.wss_uri = None

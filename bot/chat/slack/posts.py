@@ -9,11 +9,11 @@ a second message may appear.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TypeVar
 
-import aiohttp
 import structlog
 from slack_sdk.errors import SlackApiError
 
@@ -29,9 +29,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-PAUSES = (0.5, 2.0)  #: seconds between a handler's tries; after the last an end is the outbox's
 MENDED = 2  #: how often a card's files are looked after before it goes without
-_TROUBLE = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError, trouble.Later)
 
 
 class Answers:
@@ -68,7 +66,7 @@ class Posts:
             return self._stands(card, known)
         channel, thread = addressed(reply_to)
         if card.visibility is Visibility.PUBLIC and reply_to.can_post and channel:
-            placed = await self._placed(channel, thread, card, reply_to.user, look=not fresh and known is None)
+            placed = await self._placed(channel, thread, card, reply_to.user, look=not fresh)
             if placed is not None:
                 return self._stands(card, placed)
         try:
@@ -78,7 +76,7 @@ class Posts:
                 raise
             log.info("slack.nobody_to_tell", job=card.job_id, error=trouble.name_of(error))
             return None
-        placed = await self._placed(dm, thread if dm == channel else "", card, reply_to.user, look=not fresh and known is None)
+        placed = await self._placed(dm, thread if dm == channel else "", card, reply_to.user, look=not fresh)
         if placed is None:
             log.info("slack.nobody_to_tell", job=card.job_id, error="direct message closed")
             return None
@@ -102,41 +100,33 @@ class Posts:
 
     async def deliver(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None) -> Receipt | None:
         """`show` with patience: the first time it is known that no message is there, later ones look. Raises when it does not work at all."""
-        fresh = True
-        for pause in (*PAUSES, None):
-            try:
-                return await self.show(reply_to, card, receipt, fresh=fresh and receipt is None)
-            except _TROUBLE as error:
-                if pause is None or not trouble.passing(error):
-                    raise
-                log.info("slack.again", job=card.job_id, error=trouble.name_of(error) or type(error).__name__)
-                await asyncio.sleep(pause)
-                fresh = False
-        return None
+        fresh = receipt is None
+
+        async def once() -> Receipt | None:
+            nonlocal fresh
+            first, fresh = fresh, False
+            return await self.show(reply_to, card, receipt, fresh=first)
+
+        return await trouble.patiently(once)
 
     async def change(self, at: Receipt, card: Card, user: str) -> bool:
-        """Whether the message there shows the card now."""
-        for pause in (*PAUSES, None):
-            try:
-                done = self._turns.stale(card) or await self._edited(at, card, user)
-            except _TROUBLE as error:
-                if pause is None or not trouble.passing(error):
-                    raise
-                await asyncio.sleep(pause)
-            else:
-                if done and not self._turns.stale(card):
-                    self._stands(card, at)
-                return done
-        return False
+        """Whether the message there shows the card now (or something newer)."""
+        if self._turns.stale(card):
+            return True
+        done = await trouble.patiently(lambda: self._edited(at, card, user))
+        if done:
+            self._stands(card, at)
+        return done
 
     async def delete(self, at: Receipt, card: Card, user: str) -> None:
         """The message with its pictures; one that Slack keeps says at least that they are gone."""
         try:
-            await self._wire.remove(at)
-        except _TROUBLE as error:
+            await trouble.patiently(lambda: self._wire.remove(at))
+        except trouble.EXPECTED as error:
             log.info("slack.message_stays", job=card.job_id, error=trouble.name_of(error) or type(error).__name__)
             if trouble.name_of(error) not in trouble.MESSAGE_GONE:
-                await self.change(at, card, user)
+                with contextlib.suppress(*trouble.EXPECTED):
+                    await self.change(at, card, user)
         await self._files.delete(card.job_id)
 
     async def whisper(self, answers: Answers, card: Card, *, replace: bool = False) -> None:
@@ -157,7 +147,7 @@ class Posts:
             return
         try:
             await self._wire.whisper(spot.channel, spot.thread, spot.user, message)
-        except _TROUBLE as error:
+        except trouble.EXPECTED as error:
             log.info("slack.no_whisper", error=trouble.name_of(error) or type(error).__name__)
             await self._direct(spot, card)
 
@@ -166,16 +156,14 @@ class Posts:
         url = answers.take(self._clock())
         return bool(url) and await self._wire.respond(url, {"delete_original": True})
 
+    async def dm(self, user: str) -> str:
+        """The channel of the direct message with a member."""
+        return await trouble.patiently(lambda: self._wire.dm(user))
+
     async def _direct(self, spot: Spot, card: Card, channel: str = "") -> None:
-        for pause in (*PAUSES, None):
-            try:
-                dm = channel or await self._wire.dm(spot.user)
-                await self._written(card, spot.user, lambda message: self._wire.post(dm, spot.thread if channel else "", message))  # noqa: B023
-                return
-            except _TROUBLE as error:
-                if pause is None or not trouble.passing(error):
-                    raise
-                await asyncio.sleep(pause)
+        there = channel or await self.dm(spot.user)
+        thread = spot.thread if channel else ""
+        await trouble.patiently(lambda: self._written(card, spot.user, lambda message: self._wire.post(there, thread, message)))
 
     # -- one message
 
@@ -226,7 +214,10 @@ class Posts:
                     log.error("slack.refused_blocks", job=card.job_id, error=trouble.told(error)[:300])
                     break
                 if tries < MENDED:
-                    await self._files.mend(card)
+                    try:
+                        await self._files.mend(card)
+                    except trouble.Later:  # waited for twice by now: Slack cannot make a picture of it
+                        break
                     await asyncio.sleep(0.5 * tries)
         return await send(blocks.message(card, {}, self._files.kept(card)))
 

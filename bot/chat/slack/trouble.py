@@ -5,10 +5,16 @@ Names are those of https://docs.slack.dev/reference/methods; read by everything 
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
+
+T = TypeVar("T")
+
+PAUSES = (0.5, 2.0)  #: seconds between tries while a member waits; what is still owed after the last is the outbox's
 
 #: The token is no good, and will not become so by waiting.
 BAD_TOKEN = frozenset(
@@ -63,6 +69,18 @@ class Later(Exception):
     """Something that did not work now and may in a while."""
 
 
+class Never(Exception):
+    """Something that will not work by trying again."""
+
+
+#: What asking Slack for something may raise.
+EXPECTED = (SlackClientError, aiohttp.ClientError, TimeoutError, OSError, Later, Never)
+
+
+def expected(error: BaseException) -> bool:
+    return isinstance(error, EXPECTED)
+
+
 def name_of(error: BaseException) -> str:
     """Slack's word for it; empty where the answer was none of Slack's."""
     data = _data(error)
@@ -110,3 +128,15 @@ def told(error: SlackApiError) -> str:
 def _data(error: BaseException) -> dict[str, Any] | None:
     data = getattr(getattr(error, "response", None), "data", None)
     return data if isinstance(data, dict) else None
+
+
+async def patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Try it again when that may help, a few times: a member waits for it."""
+    for pause in PAUSES:
+        try:
+            return await work()
+        except EXPECTED as error:
+            if not passing(error):
+                raise
+            await asyncio.sleep(pause)
+    return await work()

@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 PLATFORM = "slack"
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
 RETRIES = 2  #: waits for `Retry-After`, each call
-MEMBERSHIP = 60.0  #: seconds that an answer about a channel is believed
+MEMBERSHIP = 60.0  #: seconds that it is believed to be in a channel; that it is not is asked every time: it may have been invited just now
 LOOKED_AT = 50  #: newest messages among which a job's own is looked for before another is posted
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _REMEMBERED = 2048
@@ -52,7 +52,7 @@ class Wire:
         self.client = self._client([AsyncRateLimitErrorRetryHandler(max_retry_count=RETRIES)])
         self._quick = self._client([])
         self.identity = Identity(team="", user="", bot="")
-        self._members: OrderedDict[str, tuple[float, bool]] = OrderedDict()
+        self._members: OrderedDict[str, float] = OrderedDict()
         self._dms: OrderedDict[str, str] = OrderedDict()
 
     def _client(self, handlers: list[Any]) -> AsyncWebClient:
@@ -88,27 +88,24 @@ class Wire:
         """Whether the bot is in that channel. What it may not ask, or cannot now, it hopes for."""
         if not channel:
             return False
-        known = self._members.get(channel)
-        if known is not None and self._monotonic() - known[0] < MEMBERSHIP:
-            return known[1]
+        if self._monotonic() - self._members.get(channel, -MEMBERSHIP) < MEMBERSHIP:
+            return True
         try:
             told = await self.client.conversations_info(channel=channel)
         except SlackApiError as error:
-            if trouble.passing(error):
-                return True
-            answer = trouble.name_of(error) not in trouble.PLACE_CLOSED
+            return trouble.passing(error) or trouble.name_of(error) not in trouble.PLACE_CLOSED
         except (aiohttp.ClientError, TimeoutError):
             return True
-        else:
-            about: Mapping[str, Any] = told["channel"] or {}
-            answer = bool(about.get("is_member", True)) and not about.get("is_archived", False)  # a direct message of ours has no members to speak of
-        self._members[channel] = (self._monotonic(), answer)
+        about: Mapping[str, Any] = told["channel"] or {}
+        if not about.get("is_member", True) or about.get("is_archived", False):  # a direct message of ours has no members to speak of
+            return False
+        self._members[channel] = self._monotonic()
         _trim(self._members)
-        return answer
+        return True
 
     def left(self, channel: str) -> None:
         """Slack said so just now."""
-        self._members[channel] = (self._monotonic(), False)
+        self._members.pop(channel, None)
 
     async def dm(self, user: str) -> str:
         """The channel of the direct message with a member."""
@@ -174,7 +171,17 @@ class Wire:
     # -- forms and the home tab
 
     async def open_view(self, trigger: str, view: Mapping[str, Any]) -> None:
-        await self._quick.views_open(trigger_id=trigger, view=dict(view))
+        """A trigger lives three seconds: there is time for a second try, but not for waiting."""
+        try:
+            await self._quick.views_open(trigger_id=trigger, view=dict(view))
+        except (SlackApiError, aiohttp.ClientError) as error:
+            if not trouble.passing(error):
+                raise
+            try:
+                await self._quick.views_open(trigger_id=trigger, view=dict(view))
+            except SlackApiError as again:
+                if trouble.name_of(again) != "exchanged_trigger_id":  # else the first one got through
+                    raise
 
     async def publish(self, user: str, view: Mapping[str, Any]) -> None:
         await self.client.views_publish(user_id=user, view=dict(view))

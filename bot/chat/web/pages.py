@@ -6,6 +6,7 @@ Every POST works as a plain form (answer: a redirect or a page) and from the scr
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 FEED = 12  #: jobs on the first page
 GALLERY = 24
 IMMUTABLE = "private, max-age=31536000, immutable"
+#: Typed where a prompt is typed: the same commands as in the chats.
+_COMMAND = re.compile(r"\s*/(imagine|history|info|queue|cancel|show|upscale|web|help)\b(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +143,8 @@ class Pages:
 
     async def imagine(self, request: web.Request) -> web.Response:
         form = await self._form(request)
-        event = Command(**self._event(request, form, "imagine"), name="imagine", text=form.get("text"), uploads=form.uploads)
+        name, text = said(form.get("text"))
+        event = Command(**self._event(request, form, name), name=name, text=text, uploads=form.uploads)
         return await self._answer(request, event, words=form.get("text"))
 
     async def press(self, request: web.Request) -> web.Response:
@@ -261,6 +265,12 @@ class Pages:
 
     def _page(self, request: web.Request, template: str, *, status: int = 200, **context: Any) -> web.Response:
         return web.Response(text=self._fragment(request, template, **context), status=status, content_type="text/html")
+
+
+def said(text: str) -> tuple[str, str]:
+    """(command, its text): the words of a picture, or one of the chats' commands typed as there ("/history fox")."""
+    found = _COMMAND.match(text)
+    return (found[1], found[2].strip()) if found else ("imagine", text)
 
 
 def _wants_json(request: web.Request) -> bool:

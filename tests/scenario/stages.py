@@ -1,0 +1,431 @@
+"""The same member on three platforms: says and presses what a plain-text script says, and reads what comes back off the wire.
+
+A `Stage` is one platform with the whole bot behind it. What it returns is `Seen`: a card as somebody reads it there, brought into one form, so that cards
+of different platforms can be compared. `bot/cards.py` decides what is in them; nothing of that is used here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html.parser
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from bot.app import App, load_secret
+from bot.chat.web.signin import mint
+from engine.fake import FakeEngine
+from tests.fakes import discord, slack
+from tests.fakes.slack.readers import unescaped
+from tests.scenario.bots import discord_settings, running, slack_settings
+from tests.scenario.visitor import Visitor
+
+PATIENCE = 60.0
+WAITS = re.compile(r"^(Queued|Drawing)")
+#: Emoji of a script → Slack's names.
+NAMES = {"1️⃣": "one", "2️⃣": "two", "3️⃣": "three", "4️⃣": "four", "🔄": "arrows_counterclockwise", "❌": "x", "✉️": "email", "⭐": "star"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A card as somebody reads it. `alone`: only the member who asked sees it; `place` is the platform's own message, to press on."""
+
+    title: str
+    text: str = ""
+    code: str = ""
+    pictures: bool = False
+    details: str = ""
+    rows: tuple[tuple[str, ...], ...] = ()
+    fields: tuple[str, ...] = ()  #: of a form: label and value
+    alone: bool = False
+    place: Any = field(default=None, compare=False)
+
+    @property
+    def waits(self) -> bool:
+        return bool(WAITS.match(self.text))
+
+    def lines(self) -> list[str]:
+        """As it stands in a script."""
+        found = [f"{'(to you) ' if self.alone else ''}{self.title}", *self.text.split("\n"), *(f"> {line}" for line in self.code.split("\n") if line)]
+        found += ["(pictures)"] * self.pictures + [self.details] + [" ".join(f"[{label}]" for label in row) for row in self.rows]
+        found += [f"({each})" for each in self.fields]
+        return [line.strip() for line in found if line.strip()]
+
+
+class Stage(Protocol):
+    """One platform. `who` is "ada" or "bob"."""
+
+    name: str
+
+    async def say(self, who: str, command: str, text: str, *, begun: bool = False) -> Seen:
+        """`begun`: what is seen first, and not what it becomes."""
+
+    async def press(self, who: str, card: Seen, label: str) -> Seen: ...
+
+    async def fill(self, who: str, form: Seen, words: str) -> Seen: ...
+
+    async def react(self, who: str, card: Seen, emoji: str) -> Seen: ...
+
+
+async def _poll(look: Callable[[], Seen | None], *, begun: bool = False) -> Seen:
+    """The first thing to see that does not wait for more; with `begun`, the first at all."""
+    end = asyncio.get_running_loop().time() + PATIENCE
+    while (found := look()) is None or (found.waits and not begun):
+        assert asyncio.get_running_loop().time() < end, f"nothing came of it: {found}"
+        await asyncio.sleep(0.02)
+    return found
+
+
+# ------------------------------------------------------------------------------------------------ Discord
+
+
+def read_discord(message: discord.Message) -> Seen:
+    lines = message.content.split("\n")
+    for embed in message.embeds:
+        lines[1:1] = str(embed.get("description", "")).split("\n")
+    title, text, code, small, fenced = _plain(lines[0].strip("*")), [], [], [], False
+    for line in lines[1:]:
+        if line == "```":
+            fenced = not fenced
+        elif fenced:
+            code.append(line)
+        elif line.startswith("-# "):
+            small.append(_plain(line.removeprefix("-# ")))
+        elif found := re.fullmatch(r"\*\*(.+?)\*\* (.*)", line):  # a table of an answer
+            small.append(f"{_plain(found[1])} {_plain(found[2])}")
+        elif not re.match(r"`[█░]+`", line):
+            text.append(_plain(line))
+    rows = []
+    for row in message.components:
+        rows.append(tuple(part.get("label") or part.get("placeholder", "") for part in row["components"]))
+    return Seen(
+        title=title,
+        text="\n".join(text).strip(),
+        code="\n".join(code),
+        pictures=any(data[:4] in (b"\x89PNG", b"RIFF") for data, _ in message.pictures),
+        details=" · ".join(small),
+        rows=tuple(rows),
+        alone=message.ephemeral or message.channel.guild is None,
+        place=message,
+    )
+
+
+def _plain(text: str) -> str:
+    """Without Discord's escapes."""
+    return re.sub(r"\\(.)", r"\1", text).replace("\u200b", "")
+
+
+class DiscordStage:
+    name = "discord"
+
+    def __init__(self, wire: discord.DiscordWire) -> None:
+        self.wire = wire
+
+    def _user(self, who: str) -> discord.User:
+        return {"ada": self.wire.ada, "bob": self.wire.bob}[who]
+
+    async def say(self, who: str, command: str, text: str, *, begun: bool = False) -> Seen:
+        option = {"imagine": "prompt", "history": "search", "show": "job", "cancel": "job"}.get(command)
+        options = {option: text} if option and text else {}
+        return await self._seen(await self.wire.command(self._user(who), self.wire.art, command, **options), begun=begun)
+
+    async def press(self, who: str, card: Seen, label: str) -> Seen:
+        message: discord.Message = card.place
+        edits = message.edits
+        if label in [each.placeholder for each in message.selects]:
+            raise AssertionError("choose from a select by “placeholder: label”")
+        if ": " in label:
+            placeholder, option = label.split(": ", 1)
+            answer = await self.wire.choose(self._user(who), message, placeholder, option)
+        else:
+            answer = await self.wire.press(self._user(who), message, label)
+        if answer.kind == "deferred_update":
+            return await _poll(lambda: read_discord(answer.followups[0]) if answer.followups else read_discord(message) if message.edits > edits else None)
+        return await self._seen(answer)
+
+    async def fill(self, who: str, form: Seen, words: str) -> Seen:
+        return await self._seen(await self.wire.submit(self._user(who), form.place, words=words))
+
+    async def react(self, who: str, card: Seen, emoji: str) -> Seen:
+        message: discord.Message = card.place
+        edits, before, letters = message.edits, list(self.wire.messages(message.channel)), len(self.wire.dms(self._user(who)))
+        await self.wire.react(self._user(who), message, emoji)
+
+        def look() -> Seen | None:
+            if len(self.wire.dms(self._user(who))) > letters:
+                return read_discord(self.wire.dms(self._user(who))[-1])
+            new = [each for each in self.wire.messages(message.channel) if each not in before]
+            if new:
+                return read_discord(new[-1])
+            if message.deleted:
+                return Seen(title="(gone)")
+            return read_discord(message) if message.edits > edits else None
+
+        return await _poll(look)
+
+    async def _seen(self, answer: discord.Answer, *, begun: bool = False) -> Seen:
+        if answer.kind == "modal":
+            return _form(answer.modal["title"], [(part["label"], part["component"].get("value", "")) for part in answer.modal["components"]], answer)
+
+        def look() -> Seen | None:
+            if answer.followups:
+                return read_discord(answer.followups[0])
+            message = answer.interaction.original
+            return read_discord(message) if message is not None and not message.loading and not message.deleted else None
+
+        return await _poll(look, begun=begun)
+
+
+def _form(title: str, fields: list[tuple[str, str]], place: Any) -> Seen:
+    return Seen(title=f"Form: {title}", fields=tuple(f"{label}: {value}".strip().rstrip(":") for label, value in fields), place=place)
+
+
+# ------------------------------------------------------------------------------------------------ Slack
+
+
+def read_slack(message: slack.Message, *, alone: bool = False) -> Seen:
+    title, text, code, details, rows, pictured = "", [], [], [], [], False
+    for block in message.blocks:
+        said = unescaped(str((block.get("text") or {}).get("text", "")))
+        match block["type"]:
+            case "section" if "fields" in block:
+                details += [" ".join(unescaped(each["text"]).replace("*", "", 2).split("\n")) for each in block["fields"]]
+            case "section" if said.startswith("```"):
+                code += said.strip("`").replace("\u200b", "").split("\n")
+            case "section" if block["text"]["type"] == "mrkdwn" and not title:
+                title = said.strip("*")
+            case "section":
+                text += [line for line in said.split("\n") if not re.match("[▰▱]+ ", line)]
+            case "image":
+                pictured = True
+            case "context":
+                details += [unescaped(each["text"]) for each in block["elements"]]
+            case "actions":
+                rows.append(tuple(unescaped((each.get("text") or each.get("placeholder"))["text"]) for each in block["elements"]))
+    return Seen(
+        title=title,
+        text="\n".join(text),
+        code="\n".join(code),
+        pictures=pictured,
+        details=" · ".join(details),
+        rows=tuple(rows),
+        alone=alone or message.ephemeral or str(message.channel).startswith("D"),
+        place=message,
+    )
+
+
+class SlackStage:
+    name = "slack"
+
+    def __init__(self, wire: slack.SlackWire) -> None:
+        self.wire = wire
+
+    def _user(self, who: str) -> slack.User:
+        return {"ada": self.wire.ada, "bob": self.wire.bob}[who]
+
+    async def say(self, who: str, command: str, text: str, *, begun: bool = False) -> Seen:
+        name, words = ("/imagine", text) if command == "imagine" else ("/wordup", f"{command} {text}".strip())
+        return await self._seen(await self.wire.command(self._user(who), self.wire.art, name, words), begun=begun)
+
+    async def press(self, who: str, card: Seen, label: str) -> Seen:
+        message: slack.Message = card.place
+        edits = message.edits
+        if ": " in label:
+            placeholder, option = label.split(": ", 1)
+            answer = await self.wire.choose(self._user(who), message, placeholder, option)
+        else:
+            answer = await self.wire.press(self._user(who), message, label)
+        return await self._seen(answer, message, edits)
+
+    async def fill(self, who: str, form: Seen, words: str) -> Seen:
+        before = list(self.wire.messages(self.wire.art))
+        answer = await self.wire.submit(self._user(who), form.place, words)
+        if answer.errors:
+            return Seen(title="Not this time", text="\n".join(answer.errors.values()), alone=True)
+        return await _poll(lambda: next((read_slack(each) for each in self.wire.messages(self.wire.art) if each not in before), None))
+
+    async def react(self, who: str, card: Seen, emoji: str) -> Seen:
+        message: slack.Message = card.place
+        edits, letters, whispers = message.edits, len(self.wire.dms(self._user(who))), len(self.wire.ephemerals(self._user(who)))
+        before = list(self.wire.messages(self.wire.art))
+        await self.wire.react(self._user(who), message, NAMES[emoji])
+
+        def look() -> Seen | None:
+            if len(self.wire.dms(self._user(who))) > letters:
+                return read_slack(self.wire.dms(self._user(who))[-1], alone=True)
+            if message.deleted:
+                return Seen(title="(gone)")
+            if len(self.wire.ephemerals(self._user(who))) > whispers:
+                return read_slack(self.wire.ephemerals(self._user(who))[-1], alone=True)
+            new = [each for each in self.wire.messages(self.wire.art) if each not in before]
+            if new:
+                return read_slack(new[-1])
+            return read_slack(message) if message.edits > edits else None
+
+        return await _poll(look)
+
+    async def _seen(self, answer: slack.Answer, pressed: slack.Message | None = None, edits: int = 0, *, begun: bool = False) -> Seen:
+        def look() -> Seen | None:
+            if answer.ephemerals:
+                return read_slack(answer.ephemerals[-1], alone=True)
+            if (view := answer.view) is not None:
+                return _form(view.title, [(each.label, each.initial) for each in view.inputs.values()], view)
+            if answer.posted():
+                return read_slack(answer.posted()[-1])
+            return read_slack(pressed) if pressed is not None and pressed.edits > edits and not pressed.deleted else None
+
+        return await _poll(look, begun=begun)
+
+
+# ------------------------------------------------------------------------------------------------ the studio page
+
+
+class _Page(html.parser.HTMLParser):
+    """Reads a card's fragment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: dict[str, list[str]] = {"h2": [], "p": [], "pre": [], "dt": [], "dd": []}
+        self.rows: list[list[str]] = []
+        self.pictures = False
+        self.actions: dict[str, str] = {}
+        self.links: dict[str, str] = {}
+        self.fields: list[list[str]] = []
+        self.form = ""
+        self._inside: list[tuple[str, dict[str, str]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag in self.texts:
+            self.texts[tag].append("")
+        if tag == "div" and given.get("class") == "row":
+            self.rows.append([])
+        if tag == "img" and "preview" not in given.get("class", ""):
+            self.pictures = True
+        if tag == "select":
+            self.rows.insert(sum(1 for row in self.rows if row and row[0].endswith("…")), [given["aria-label"]])
+        if tag == "option" and given.get("value"):
+            self.actions[given["value"]] = given["value"]
+        if tag == "input" and given.get("name") == "form":
+            self.form = given.get("value", "")
+        if tag not in ("img", "input", "br", "rect"):
+            self._inside.append((tag, given))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._inside and self._inside.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        for tag, given in reversed(self._inside):
+            if tag == "button" and given.get("name") == "action":
+                self.rows[-1].append(data.strip())
+                self.actions[data.strip()] = given["value"]
+                return
+            if tag == "a" and given.get("class") == "button":
+                self.rows[-1].append(data.strip())
+                self.links[data.strip()] = given["href"]
+                return
+            if tag == "label":
+                if data.strip():
+                    self.fields.append([data.strip(), ""])
+                return
+            if tag == "textarea" and self.fields:
+                self.fields[-1][1] += data
+                return
+            if tag in self.texts:
+                self.texts[tag][-1] += data
+                return
+
+
+def read_web(fragment: str, *, alone: bool) -> Seen:
+    page = _Page()
+    page.feed(fragment)
+    details = " · ".join(f"{label} {value}" for label, value in zip(page.texts["dt"], page.texts["dd"], strict=True))
+    return Seen(
+        title="".join(page.texts["h2"][:1]).strip(),
+        text="".join(page.texts["p"][:1]),
+        code="".join(page.texts["pre"]),
+        pictures=page.pictures,
+        details=details,
+        rows=tuple(tuple(row) for row in page.rows if row),
+        alone=alone,
+        place=page,
+    )
+
+
+class WebStage:
+    name = "web"
+
+    def __init__(self, visitors: dict[str, Visitor]) -> None:
+        self.visitors = visitors
+
+    async def say(self, who: str, command: str, text: str, *, begun: bool = False) -> Seen:
+        typed = text if command == "imagine" else f"/{command} {text}".strip()
+        return await self._seen(who, await self.visitors[who].imagine(typed), begun=begun)
+
+    async def press(self, who: str, card: Seen, label: str) -> Seen:
+        page: _Page = card.place
+        if label in page.links:
+            job = page.links[label].rpartition("/")[2]
+            return read_web(await self.visitors[who].card(job), alone=False)
+        if ": " in label:  # a select's choices are shown by what they do
+            option = label.split(": ", 1)[1]
+            verb, index = option[0].lower(), int(option[1:]) - 1
+            action = next(value for value in page.actions.values() if value.startswith(f"w1:{verb}:") and value.split(":")[3] == str(index))
+        else:
+            action = page.actions[label]
+        return await self._seen(who, await self.visitors[who].press(action))
+
+    async def fill(self, who: str, form: Seen, words: str) -> Seen:
+        return await self._seen(who, await self.visitors[who].post("/submit", form=form.place.form, **{"value.words": words}))
+
+    async def react(self, who: str, card: Seen, emoji: str) -> Seen:
+        raise AssertionError("nobody reacts on a page")
+
+    async def _seen(self, who: str, answer: dict[str, Any], *, begun: bool = False) -> Seen:
+        if answer["kind"] == "form":
+            page = _Page()
+            page.feed(answer["html"])
+            return replace(_form("".join(page.texts["h2"]).strip(), [(label, value) for label, value in page.fields], page))
+        if answer["kind"] == "note":
+            return read_web(answer["html"], alone=True)
+        if not begun:
+            return read_web(await self.visitors[who].ended(answer["job"]), alone=False)
+        return read_web(await self.visitors[who].card(answer["job"]), alone=False)
+
+
+# ------------------------------------------------------------------------------------------------ putting one up
+
+
+@asynccontextmanager
+async def stage(name: str, folder: Path) -> AsyncIterator[tuple[Stage, App]]:
+    """The whole bot on one platform; children's seeds count up from 1000, so that cards can be compared."""
+    async with AsyncExitStack() as stack:
+        wire: Any = None
+        if name == "discord":
+            wire = await stack.enter_async_context(discord.DiscordWire())
+            settings = discord_settings(wire)
+        elif name == "slack":
+            wire = await stack.enter_async_context(slack.SlackWire())
+            settings = slack_settings(wire)
+        else:
+            settings = {"web": True, "web_port": 0, "public_url": "http://pictures.example.org"}
+        app = await stack.enter_async_context(running(folder, engine=FakeEngine(), **settings))
+        seeds = iter(range(1000, 10_000, 100))
+        app.studio._new_seed = lambda: next(seeds)
+        if wire is not None:
+            await wire.connected()
+            yield (DiscordStage(wire) if name == "discord" else SlackStage(wire)), app
+            assert wire.violations == []
+            return
+        assert app.web is not None and app.web._runner is not None
+        url = f"http://127.0.0.1:{app.web._runner.addresses[0][1]}"
+        visitors = {}
+        for who in ("ada", "bob"):
+            token = mint(load_secret(folder), who, who, datetime.now(UTC))
+            visitors[who] = await stack.enter_async_context(Visitor(url, ticket=token))
+        yield WebStage(visitors), app
