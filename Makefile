@@ -30,6 +30,7 @@ lint: $(VENV)/.installed-dev  ## style, types, import rules, container files
 
 bench: $(VENV)/.installed-dev  ## measurements, each printed as a ratio or a percentile
 	$(PY) -m benchmarks.acknowledge
+	$(PY) -m benchmarks.chats
 	$(PY) -m benchmarks.company
 
 pocket: $(VENV)/.installed  ## train the pocket model again from registry packages (hours on a CPU; WORK=dir keeps its state)
