@@ -30,7 +30,7 @@ class Desk(Protocol):
     async def cancel(self, job_id: str) -> bool:
         """Stop it, wherever it is; False when it had ended."""
 
-    async def eta(self, job_id: str) -> tuple[int, float] | None:
+    async def eta(self, job: Job) -> tuple[int, float] | None:
         """(how many start before it, seconds until its pictures); None unless it waits."""
 
 
@@ -72,7 +72,7 @@ class Queries:
         self._remember(shown.job)
         match shown.job.status:
             case Status.QUEUED:
-                if standing := await self._queue.eta(shown.job.id):
+                if standing := await self._queue.eta(shown.job):
                     return shown.evolve(position=standing[0], eta=standing[1])
                 return self._stepped(await self._store.shown(shown.job.id))  # it was claimed a moment ago
             case Status.RUNNING:

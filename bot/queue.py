@@ -15,8 +15,8 @@ from datetime import timedelta
 import structlog
 
 from bot import limits
-from bot.domain import Job, Status
-from bot.errors import Fault, NotFound
+from bot.domain import Job
+from bot.errors import Fault
 from bot.ports import Store
 from engine.api import Engine, EngineDied, ModelMissing
 
@@ -102,16 +102,12 @@ class Queue:
             task.cancel()
         return stopped
 
-    async def eta(self, job_id: str) -> tuple[int, float] | None:
-        """(how many start before it, seconds until its pictures); None unless it is queued.
+    async def eta(self, job: Job) -> tuple[int, float] | None:
+        """(how many start before it, seconds until its pictures); None unless it is queued now.
 
         Seconds are the credits of work ahead and its own, at the pace the engine measures now: `limits.seconds_per_credit`, of the job's own model.
         """
-        try:
-            job = (await self._store.shown(job_id)).job
-        except NotFound:
-            return None
-        place = await self._store.position(job_id) if job.status is Status.QUEUED else None
+        place = await self._store.position(job.id)
         if place is None:
             return None
         ahead, credits = place

@@ -183,7 +183,7 @@ class WordUpStudio(Queries):
         if isinstance(error, OutOfCredits) and error.parameters.get("wait") is None:
             return OutOfCredits("error.too_dear", cost=error.parameters.get("cost", 0), cap=self._limits.cap)
         if isinstance(error, QueueFull) and error.parameters.get("wait") is None:
-            waits = [eta[1] for job in await self._store.active(event.actor.key) if (eta := await self._queue.eta(job.id))]
+            waits = [eta[1] for job in await self._store.active(event.actor.key) if (eta := await self._queue.eta(job))]
             return QueueFull(error.message, **{**error.parameters, "wait": min(waits, default=None)})
         return error
 
@@ -254,11 +254,12 @@ class WordUpStudio(Queries):
             created_at=self._clock(),
         )
         accepted = await self._store.submit(Submission(delivery=event.delivery_id, jobs=(job,), reply_to=event.reply_to, limits=self._limits))
-        if not accepted.again:
-            log.info("job.accepted", job=job.id, actor=event.actor.key, kind=request.kind, cost=round(job.cost, 3))
-            self._queue.wake()
-            self._board.changed(job.id, event.actor.key)
-        return await self.card(event.actor, accepted.jobs[0].id)
+        if accepted.again:
+            return await self.card(event.actor, accepted.jobs[0].id)
+        log.info("job.accepted", job=job.id, actor=event.actor.key, kind=request.kind, cost=round(job.cost, 3))
+        self._queue.wake()
+        self._board.changed(job.id, event.actor.key)
+        return self._card(await self._live(Shown(job=accepted.jobs[0])))
 
     def _model_of(self, name: str | None) -> Capabilities:
         """None: the default one. Raises Refused."""

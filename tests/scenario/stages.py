@@ -208,7 +208,7 @@ def read_slack(message: slack.Message, *, alone: bool = False) -> Seen:
                 rows.append(tuple(unescaped((each.get("text") or each.get("placeholder"))["text"]) for each in block["elements"]))
     return Seen(
         title=title,
-        text="\n".join(text),
+        text="\n".join(text).replace("/wordup ", "/"),  # how commands are spelled there
         code="\n".join(code),
         pictures=pictured,
         details=" · ".join(details),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -280,19 +281,19 @@ async def test_eta_is_the_work_ahead_and_ones_own_at_the_measured_pace(store: Sq
     queue = Queue(store, device, device.draw, worker="w")
 
     async def eta(job: Job) -> Any:
-        return await queue.eta(job.id)
+        return await queue.eta(job)
 
     grid = FAKE_MODEL.width * FAKE_MODEL.height / 1e6 * FAKE_MODEL.steps * 4 * 0.5
     assert await eta(first) == (0, pytest.approx(2 * grid))
     assert await eta(second) == (1, pytest.approx(3 * grid))
     await store.claim("w", LONG)
-    assert await queue.eta(first.id) is None
+    assert await queue.eta(first) is None, "it is being drawn"
     assert await eta(second) == (0, pytest.approx(3 * grid))
-    assert await queue.eta("0" * 26) is None
+    assert await queue.eta(replace(first, id="0" * 26)) is None, "nobody knows it"
 
 
 async def test_eta_of_a_job_whose_model_left_the_shelf_is_the_default_ones(store: SqlStore, device: Device) -> None:
     here, gone = (await submit(store, job(model="fake"), job(model="gone"))).jobs
     queue = Queue(store, device, device.draw, worker="w")
-    (_, one), (_, two) = await queue.eta(here.id) or (0, 0.0), await queue.eta(gone.id) or (0, 0.0)
+    (_, one), (_, two) = await queue.eta(here) or (0, 0.0), await queue.eta(gone) or (0, 0.0)
     assert two == pytest.approx(2 * one)

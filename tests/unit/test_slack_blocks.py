@@ -149,3 +149,9 @@ def test_the_home_tab_fits_whatever_was_drawn() -> None:
     assert "7.25 credits" in made.plain
     assert made.labels == ["Cancel"] * 5 + ["Show"] * 6
     assert home.view(wallet, [], [], {}, ENGLISH)["blocks"]
+
+
+def test_commands_are_spelled_as_they_are_typed_in_slack():
+    assert blocks.spelled("Try /help, or /imagine a fox; see https://example.org/help and /helper.") == (
+        "Try /wordup help, or /imagine a fox; see https://example.org/help and /helper."
+    )

@@ -143,6 +143,7 @@ class DiscordAdapter:
                 log.warning("discord.away", seconds=round(pause), error=repr(error))
             finally:
                 self._here.clear()
+                self._places = None  # a closed client reaches nobody
                 await client.close()
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)

@@ -6,6 +6,7 @@ everywhere, as Slack asks for in every text object. Buttons carry their whole ac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ DIRECT = "wordup:direct"  #: action_id of the button that takes words into a dir
 LINK = "wordup:link"  #: beginning of those of buttons that only lead somewhere
 EVENT = "wordup_job"  #: of a message's metadata
 _CELLS = 10
+_COMMANDS = re.compile(r"(?<![\w/])/(history|info|queue|cancel|show|help|web)\b")
 _NOTHING = "\u200b"  #: a space without width: what reads the prompt takes it out again
 
 
@@ -73,6 +75,11 @@ def bold(text: str, limit: int) -> str:
     return f"*{fit(line, limit - 2)}*" if line else ""
 
 
+def spelled(text: str) -> str:
+    """Commands as they are typed here: all but /imagine are words of /wordup."""
+    return _COMMANDS.sub(r"/wordup \1", text)
+
+
 def section(text: str) -> list[Block]:
     """Plain words, in as many sections as they need, split between lines where possible."""
     return [{"type": "section", "text": {"type": "plain_text", "text": piece, "emoji": True}} for piece in pieces(text, limits.TEXT)]
@@ -124,7 +131,7 @@ def bar(percent: int) -> str:
 def message(card: Card, files: Mapping[str, str] | None = None, notes: Sequence[str] = ()) -> Message:
     """`files` are Slack's ids of uploaded pictures by digest; a picture without one is left out. `notes` are said below the text."""
     job = {"event_type": EVENT, "event_payload": {"job_id": card.job_id}} if card.job_id and card.status is not None else None
-    text = fit("\n".join(filter(None, (card.title, card.text, *notes))), limits.FALLBACK) or _NOTHING
+    text = fit("\n".join(filter(None, (card.title, spelled(card.text), *notes))), limits.FALLBACK) or _NOTHING
     return Message(text=text, blocks=tuple(card_blocks(card, files or {}, notes)), metadata=job)
 
 
@@ -133,7 +140,7 @@ def card_blocks(card: Card, files: Mapping[str, str], notes: Sequence[str] = (),
     if title := bold(card.title, limits.TEXT):
         head.append({"type": "section", "text": {"type": "mrkdwn", "text": title, "verbatim": True}})
     progress = bar(card.percent) if card.percent is not None and card.status is Status.RUNNING else ""
-    head += section("\n".join(filter(None, (progress, card.text))))
+    head += section("\n".join(filter(None, (progress, spelled(card.text)))))
     for note in notes:
         head += section(note)
     shown = [

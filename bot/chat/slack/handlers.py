@@ -118,7 +118,7 @@ class Handlers:
         if self._kit.paused():
             return None, {events.first_field(view): self._say("chat.paused")}
         card = self._studio.greet(submit).card
-        return (submit, {}) if card is None else (None, {events.first_field(view): card.text or card.title})
+        return (submit, {}) if card is None else (None, {events.first_field(view): blocks.spelled(card.text) or card.title})
 
     async def submitted(self, body: Payload, submit: Submit) -> None:
         await self._answer(events.spot_of_submission(body, self.team), submit, picture=events.picture_of(body["view"]))
