@@ -115,7 +115,7 @@ class WordUpStudio(Queries):
                 return _ack(quiet=bool(self._check(_words_of(event), event.uploads).private))
             case Submit():
                 action = _remix_of(event)
-                if words := _words_of(event):
+                if words := presses.kept_whole(_words_of(event), self._words.get(action.job_id, "")):
                     locate(words)
                 return _ack(quiet=presses.is_private(action))
             case Press():

@@ -1,6 +1,8 @@
 """Write `requirements.lock` and `requirements-dev.lock` (called by `make lock`; needs `uv`).
 
-Versions that are there and still fit stay; `--upgrade` takes the newest of everything. torch is left out: the Makefile installs it first, the CPU or the CUDA build. What torch itself needs stays in, so that everything else is
+Versions that are there and still fit stay; `--upgrade` takes the newest of everything.
+
+torch is left out: the Makefile installs it first, the CPU or the CUDA build. What torch itself needs stays in, so that everything else is
 pinned by hash.
 """
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from bot.domain import Status
 from bot.errors import Fault
 from engine.fake import FakeEngine
 from tests.fakes.discord import DiscordWire, Message
-from tests.scenario.bots import discord_settings, running
+from tests.scenario.bots import discord_settings, running, unknown_requests
 
 
 class Gate:
@@ -34,7 +34,7 @@ class Gate:
 async def wire() -> AsyncIterator[DiscordWire]:
     async with DiscordWire() as wire:
         yield wire
-        assert wire.violations == []
+        assert wire.violations == [] and not unknown_requests(wire)
 
 
 @pytest.fixture
@@ -69,12 +69,10 @@ def done(message: Message) -> bool:
 async def told(bot: App) -> None:
     """Nothing is owed any more."""
 
-    async def nothing() -> bool:
-        return not await bot.store.notices(["discord"])
-
-    async with asyncio.timeout(60):
-        while not await nothing():
-            await asyncio.sleep(0.02)
+    end = asyncio.get_running_loop().time() + 60
+    while await bot.store.notices(["discord"]):
+        assert asyncio.get_running_loop().time() < end
+        await asyncio.sleep(0.02)
 
 
 # ------------------------------------------------------------------------------------------------ places that close

@@ -14,6 +14,8 @@ from engine.fake import FakeEngine
 from tests.fakes.discord import DiscordWire
 from tests.fakes.slack import SlackWire
 
+CHATS = (Path(__file__).parents[2] / "docs" / "chats.md").read_text()
+
 
 def discord_settings(wire: DiscordWire) -> dict[str, Any]:
     """What points the bot at the fake."""
@@ -37,6 +39,11 @@ def slack_settings(wire: SlackWire) -> dict[str, Any]:
 def environment(settings: dict[str, Any]) -> dict[str, str]:
     """The same, for a process."""
     return {f"WORDUP_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def unknown_requests(wire: DiscordWire | SlackWire) -> set[str]:
+    """Kinds of requests the bot made that docs/chats.md does not name."""
+    return {kind for kind in wire.table() if f"`{kind}`" not in CHATS}
 
 
 @asynccontextmanager

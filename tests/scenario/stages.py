@@ -21,7 +21,7 @@ from bot.chat.web.signin import mint
 from engine.fake import FakeEngine
 from tests.fakes import discord, slack
 from tests.fakes.slack.readers import unescaped
-from tests.scenario.bots import discord_settings, running, slack_settings
+from tests.scenario.bots import discord_settings, running, slack_settings, unknown_requests
 from tests.scenario.visitor import Visitor
 
 PATIENCE = 60.0
@@ -420,7 +420,7 @@ async def stage(name: str, folder: Path) -> AsyncIterator[tuple[Stage, App]]:
         if wire is not None:
             await wire.connected()
             yield (DiscordStage(wire) if name == "discord" else SlackStage(wire)), app
-            assert wire.violations == []
+            assert wire.violations == [] and not unknown_requests(wire)
             return
         assert app.web is not None and app.web._runner is not None
         url = f"http://127.0.0.1:{app.web._runner.addresses[0][1]}"

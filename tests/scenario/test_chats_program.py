@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.fakes.discord import DiscordWire
 from tests.fakes.slack import SlackWire
-from tests.scenario.bots import discord_settings, environment, slack_settings
+from tests.scenario.bots import discord_settings, environment, slack_settings, unknown_requests
 from tests.scenario.program import Program, log_events
 from tests.scenario.stages import DiscordStage, Seen, SlackStage
 
@@ -48,7 +48,7 @@ async def chat(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
             return Program(tmp_path / "data", WORDUP_LOG_FORMAT="json", WORDUP_LOG_LEVEL="debug", **settings)
 
         yield Chat(DiscordStage(wire) if request.param == "discord" else SlackStage(wire), start)
-        assert wire.violations == []
+        assert wire.violations == [] and not unknown_requests(wire)
 
 
 async def begun(chat: Chat) -> Program:

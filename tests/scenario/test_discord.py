@@ -14,7 +14,7 @@ from bot.app import PROGRESS_EVERY, App
 from engine.fake import FakeEngine
 from tests.fakes.discord import DiscordWire, File, Message
 from tests.fakes.studio import paint
-from tests.scenario.bots import discord_settings, running
+from tests.scenario.bots import discord_settings, running, unknown_requests
 
 PICTURE = paint(3)
 
@@ -27,7 +27,7 @@ def picture_file(name: str) -> File:
 async def wire() -> AsyncIterator[DiscordWire]:
     async with DiscordWire() as wire:
         yield wire
-        assert wire.violations == []
+        assert wire.violations == [] and not unknown_requests(wire)
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ async def test_details_are_for_one_member_alone(wire: DiscordWire, bot: App) -> 
     answer = await wire.press(wire.bob, grid, "Details")
     assert answer.ephemeral
     text = (await answer.message()).text
-    assert "Seed 7" in text and "a fox in the snow --seed 7" in text
+    assert "**Seed** 7" in text and "a fox in the snow --seed 7" in text
 
 
 async def test_delete_takes_the_message_away(wire: DiscordWire, bot: App) -> None:
@@ -261,7 +261,7 @@ async def test_a_letter_brings_the_seed_and_every_picture(wire: DiscordWire, bot
     await wire.react(wire.bob, grid, "✉️")
     await wire.until(lambda: len(wire.dms(wire.bob)) == 1)
     (letter,) = wire.dms(wire.bob)
-    assert "Seed 7" in letter.text and len(letter.pictures) == 4
+    assert "**Seed** 7" in letter.text and len(letter.pictures) == 4
 
 
 async def test_a_cross_cancels_and_deletes_for_the_owner(wire: DiscordWire, bot: App) -> None:

@@ -260,6 +260,7 @@ def test_a_reaction_in_a_direct_message_has_no_server(wire: DiscordWire):
         ("a fox", {"aspect": " ", "style": " ", "model": ""}, "a fox"),
         ("a fox", {"aspect": " 3:2 --seed 5", "model": "fake, --n 9"}, "a fox --ar 3:2 --model fake"),
         ("a fox", {"style": "ink --seed 5"}, "a fox, ink seed 5"),
+        ("a fox", {"style": "ink —seed 5 –private \u200b--n 9 －－hd"}, "a fox, ink seed 5 private n 9 hd"),
     ],
 )
 def test_options_are_the_words_and_flags_they_stand_for(prompt: str, options: dict[str, Any], said: str):

@@ -93,6 +93,7 @@ def test_every_card_is_within_discords_limits_and_gives_its_words_back_whole():
         title=st.text(min_size=1, max_size=250).filter(str.strip),
         text=st.one_of(st.text(max_size=2000), st.just("*" * 2000), st.just("_\n" * 1000)),
         code=st.one_of(st.text(max_size=100), st.text("a`", max_size=30), st.integers(0, 6000).map("x".__mul__), st.integers(0, 6000).map("`".__mul__)),
+        status=st.none() | st.sampled_from(Status),
         percent=st.none() | st.integers(0, 100),
         details=st.lists(st.tuples(st.text(max_size=20), st.text(max_size=100)), max_size=12).map(tuple),
     )
@@ -105,7 +106,7 @@ def test_whatever_a_card_holds_fits_and_its_words_come_back(card: Card):
 
 
 def test_a_long_card_keeps_its_title_where_notifications_show_it():
-    parts = message(Card(title="a fox", text="Queued.", code="x" * 3000, details=(("Seed", "7"),)))
+    parts = message(Card(title="a fox", text="Queued.", code="x" * 3000, status=Status.FAILED, details=(("Seed", "7"),)))
     assert parts.content == "**a fox**\n-# Seed 7"
     (embed,) = parts.embeds
     assert (embed.description or "").startswith("Queued.\n```\nxxx")
@@ -125,6 +126,11 @@ def test_a_fence_in_the_words_closes_nothing_and_is_not_lost():
     parts = message(Card(title="t", code=words))
     assert parts.content.count("```") == 2
     assert given_back(parts) == words
+
+
+def test_small_print_without_end_is_cut():
+    parts = message(Card(title="a fox", status=Status.DONE, details=(("Sampler", "*" * 3000),)))
+    assert len(parts.content) == limits.CONTENT and parts.content.startswith("**a fox**\n-# Sampler") and parts.content.endswith("*…")
 
 
 def test_hundreds_of_pictures_are_ten():
@@ -188,9 +194,14 @@ def test_a_link_in_the_words_leads_nowhere_and_hides_nothing():
     assert inner == "\\[a\\](b) \\*\\*bold\\*\\* \\[free money\\](https://evil.example) (c)"
 
 
-def test_details_and_remarks_are_small_print_and_escaped_too():
-    parts = message(Card(title="t", details=(("Seed", "7"), ("Model", "my_model_"))), remarks=["A *remark*.", ""])
+def test_under_a_job_details_and_remarks_are_small_print_and_escaped_too():
+    parts = message(Card(title="t", status=Status.DONE, details=(("Seed", "7"), ("Model", "my_model_"))), remarks=["A *remark*.", ""])
     assert parts.content == "**t**\n-# Seed 7 · Model my\\_model\\_\n-# A \\*remark\\*."
+
+
+def test_where_details_are_the_answer_each_has_a_line():
+    parts = message(Card(title="t", details=(("Seed", "7"), ("Mod_el", "my_model_"))))
+    assert parts.content == "**t**\n**Seed** 7\n**Mod\\_el** my\\_model\\_"
 
 
 def test_a_running_job_has_a_bar():

@@ -98,7 +98,7 @@ def message(card: Card, pictures: Sequence[Attached] = (), remarks: Sequence[str
     content = title + rest + _code(card.code)[0] + below
     whole = _code(card.code)[1]
     if len(content) > limits.CONTENT:  # a long one: the title stays outside, where notifications and the search find it
-        rest = shorten(rest, limits.EMBED)
+        rest = shorten(rest, limits.EMBED - len(_code(card.code, 1)[0]))
         code, whole = _code(card.code, limits.EMBED - len(rest))
         embed = discord.Embed(description=(rest + code).strip("\n") or None)
         content = shorten(title + below, limits.CONTENT)
