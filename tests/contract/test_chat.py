@@ -1,4 +1,4 @@
-"""What every chat platform promises (`bot.ports.ChatAdapter`): one suite over the chat in memory, the web studio and Discord.
+"""What every chat platform promises (`bot.ports.ChatAdapter`): one suite over the chat in memory, the web studio, Discord and Slack.
 
 A platform joins with a `Member` of it, a context manager that opens one (`CHATS`), and an adapter that never starts (`NEW`).
 """
@@ -14,11 +14,14 @@ from typing import Protocol
 import pytest
 
 from bot.chat.discord.adapter import DiscordAdapter
+from bot.chat.slack.adapter import SlackAdapter
 from bot.domain import Actor, Card, Receipt, ReplyTo, Status
 from bot.messages import Catalogue
 from bot.ports import ChatAdapter
 from tests.fakes.chat import MemoryChat
 from tests.fakes.discord import Answer, DiscordWire
+from tests.fakes.slack import Answer as SlackAnswer
+from tests.fakes.slack import SlackWire
 from tests.fakes.studio import FakeStudio
 from tests.fakes.web import Site, Visitor
 
@@ -122,6 +125,31 @@ class DiscordMember:
         return stated(text for message in self._wire.messages(self._wire.art) for text in (*(was.text for was in message.history), message.text))
 
 
+class SlackMember:
+    """Ada in #art, where the bot is."""
+
+    over_a_network = True
+
+    def __init__(self, wire: SlackWire, adapter: SlackAdapter, studio: FakeStudio) -> None:
+        self.adapter, self.studio, self._wire = adapter, studio, wire
+        self.reply_to = ReplyTo(platform="slack", channel=wire.art.id, user=wire.ada.id)
+        self._said: dict[str, SlackAnswer] = {}
+
+    async def say(self, text: str, delivery: str) -> bool:
+        before = len(self._wire.messages(self._wire.art)) + len(self._wire.ephemerals(self._wire.ada))
+        if said := self._said.get(delivery):
+            heard = len(self.studio.events)
+            await self._wire.again(said)
+            await self._wire.until(lambda: len(self.studio.events) > heard)
+            return False
+        self._said[delivery] = await self._wire.command(self._wire.ada, self._wire.art, "/imagine", text)
+        await self._wire.until(lambda: len(self._wire.messages(self._wire.art)) + len(self._wire.ephemerals(self._wire.ada)) > before)
+        return not self._wire.ephemerals(self._wire.ada)
+
+    async def sees(self, until: str) -> list[tuple[str, Status | None]]:
+        return stated(message.plain for message in self._wire.messages(self._wire.art))
+
+
 CALLBACK = "POST /interactions/{interaction}/{token}/callback"
 STATED = re.compile(r"(?P<job>01KD\d{22}) is (?P<status>\w+)")
 
@@ -173,8 +201,34 @@ async def _discord() -> AsyncIterator[Member]:
         assert wire.violations == []
 
 
-CHATS: dict[str, Callable[[], AbstractAsyncContextManager[Member]]] = {"memory": _memory, "web": _web, "discord": _discord}
-NEW: dict[str, Callable[[], ChatAdapter]] = {"memory": MemoryChat, "web": lambda: Site().adapter, "discord": new_discord}
+def new_slack(wire: SlackWire | None = None) -> SlackAdapter:
+    return SlackAdapter(
+        bot_token=wire.bot_token if wire else "xoxb-nobody",
+        app_token=wire.app_token if wire else "xapp-nobody",
+        catalogue=Catalogue.load("en"),
+        memos=Memos(),
+        clock=lambda: datetime.now(UTC),
+        file_hosts=frozenset({wire.host} if wire else ()),
+        api_url=wire.api_url if wire else "http://127.0.0.1:9/",
+        max_upload=2**20,
+    )
+
+
+@asynccontextmanager
+async def _slack() -> AsyncIterator[Member]:
+    async with SlackWire() as wire:
+        adapter, studio = new_slack(wire), FakeStudio()
+        await adapter.start(studio)
+        try:
+            await wire.connected()
+            yield SlackMember(wire, adapter, studio)
+        finally:
+            await adapter.aclose()
+        assert wire.violations == []
+
+
+CHATS: dict[str, Callable[[], AbstractAsyncContextManager[Member]]] = {"memory": _memory, "web": _web, "discord": _discord, "slack": _slack}
+NEW: dict[str, Callable[[], ChatAdapter]] = {"memory": MemoryChat, "web": lambda: Site().adapter, "discord": new_discord, "slack": new_slack}
 
 
 @pytest.fixture(params=CHATS.values(), ids=CHATS)

@@ -100,8 +100,8 @@ class SlackAdapter:
 
     async def show(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None) -> Receipt | None:
         """See `bot.ports.ChatAdapter.show`. A card whose command is still being answered here waits for that."""
-        if not self._wire.identity.team:
-            raise trouble.Later("Slack was not reached yet")
+        if self._closed or not self._wire.identity.team:
+            raise trouble.Later("Slack is not reached any more" if self._closed else "Slack was not reached yet")
         async with self._turns.turn(reply_to.delivery or f"job:{card.job_id}"):
             placed = await self._posts.show(reply_to, card, receipt)
         if card.status is not None and card.status.ended and self._studio is not None and not self._closed:

@@ -65,7 +65,7 @@ MEMBER_GONE = frozenset(
 FILE_GONE = frozenset({"file_not_found", "file_deleted"})
 
 
-class Later(Exception):
+class Later(ConnectionError):
     """Something that did not work now and may in a while."""
 
 
