@@ -7,15 +7,15 @@ asked, once a delivery. The reading half is in `bot.queries`, the meaning of but
 from __future__ import annotations
 
 import errno
-from collections import OrderedDict
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
 from bot import notes, presses
 from bot.board import Board
 from bot.cards import choose_card, frames, params_card
+from bot.clicks import Clicks
 from bot.domain import (
     Ack,
     Action,
@@ -45,14 +45,13 @@ from bot.messages import Catalogue
 from bot.ports import Blobs, Store
 from bot.prompts import Located, Source, Words, choose_model, complete, locate, read, resolve
 from bot.prompts.clean import clean
-from bot.queries import REMEMBERED, Desk, Queries
+from bot.queries import Desk, Queries
 from bot.uploads import Uploads
 from engine.api import Capabilities, Engine, ImagineRequest, ModelMissing, Request, UpscaleRequest
 
 log = structlog.get_logger(__name__)
 
 OWN_PROMPTS = 20  #: of the newest jobs, for autocomplete
-DOUBLE_CLICK = timedelta(seconds=1)
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -78,7 +77,7 @@ class WordUpStudio(Queries):
         super().__init__(store, blobs, engine, queue, board, catalogue, limits, clock=clock, public_url=public_url)
         self._uploads = Uploads(blobs)
         self._new_id, self._new_seed, self._model, self._link = new_id, new_seed, model, link
-        self._pressed: OrderedDict[tuple[str, str], tuple[datetime, str]] = OrderedDict()
+        self._clicks = Clicks(clock)
 
     async def aclose(self) -> None:
         self._uploads.close()
@@ -120,25 +119,13 @@ class WordUpStudio(Queries):
                 return _ack(quiet=presses.is_private(action))
             case Press():
                 action = presses.action_of(event.action)
-                if action.verb in presses.DRAWS and self._pressed_twice(event):
+                if action.verb in presses.DRAWS and self._clicks.is_second(event):
                     raise Refused("refused.pressed_twice")
                 if action.verb is Verb.REMIX:
                     return Ack(visibility=Visibility.PRIVATE, form=notes.remix_form(action, self._words.get(action.job_id), self._catalogue))
             case Reaction():
                 action = presses.reaction_of(event)
         return _ack(quiet=action.verb in presses.QUIET or presses.is_private(action), in_place=action.verb in presses.IN_PLACE)
-
-    def _pressed_twice(self, event: Press) -> bool:
-        """Whether this is the second half of a double click: the same button by the same member a moment ago, in another delivery."""
-        now, key = self._clock(), (event.actor.key, event.action)
-        when, delivery = self._pressed.get(key, (None, ""))
-        if when is not None and event.delivery_id != delivery and now - when < DOUBLE_CLICK:
-            return True
-        self._pressed[key] = (now, event.delivery_id)
-        self._pressed.move_to_end(key)
-        if len(self._pressed) > REMEMBERED:
-            self._pressed.popitem(last=False)
-        return False
 
     def _check(self, text: str, uploads: tuple[Upload, ...]) -> Words:
         """The words, if something can be drawn from them. Raises UserError."""

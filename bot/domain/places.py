@@ -1,0 +1,50 @@
+"""Who and where: members, places, and where an answer may go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """A member of one platform."""
+
+    platform: str  #: "web", "terminal", "discord", "slack"
+    id: str
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        """One wallet a key."""
+        return f"{self.platform}:{self.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    platform: str
+    server: str = ""  #: a Discord guild or a Slack workspace; empty for a direct message
+    channel: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyTo:
+    """Where an answer may go; stored with the job, so a restarted bot still knows."""
+
+    platform: str
+    channel: str = ""
+    token: str = ""  #: interaction token or response_url
+    expires_at: datetime | None = None
+    uses_left: int | None = None
+    can_post: bool = True  #: whether the bot may post there by itself
+    user: str = ""  #: the member's id on the platform: where a direct message goes when nothing else works
+    delivery: str = ""  #: of the event it came with: an adapter still busy with that event's card does not post another
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """Where a card was posted."""
+
+    platform: str
+    channel: str
+    handle: str
