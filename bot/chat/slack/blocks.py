@@ -21,6 +21,7 @@ DIRECT = "wordup:direct"  #: action_id of the button that takes words into a dir
 LINK = "wordup:link"  #: beginning of those of buttons that only lead somewhere
 EVENT = "wordup_job"  #: of a message's metadata
 _CELLS = 10
+_ABREAST = 5  #: buttons that stand beside each other on a phone held sideways; links join a row up to here
 _COMMANDS = re.compile(r"(?<![\w/])/(history|info|queue|cancel|show|help|web)\b")
 _NOTHING = "\u200b"  #: a space without width: what reads the prompt takes it out again
 
@@ -177,6 +178,9 @@ def controls(card: Card) -> list[Block]:
         for number, link in enumerate(card.links)
         if len(link.url) <= limits.URL
     ]
+    if links and card.rows and len(found[-1]["elements"]) + len(links) <= _ABREAST:
+        found[-1]["elements"] += links
+        links = []
     found += [{"type": "actions", "elements": links[at : at + limits.ELEMENTS]} for at in range(0, len(links), limits.ELEMENTS)]
     if card.resend is not None and (again := _resend(card.resend)):
         found.append({"type": "actions", "elements": [again]})

@@ -147,7 +147,8 @@ class Handlers:
             if not spot.channel:  # the home tab, or a form that was opened there
                 spot = replace(spot, channel=await self._posts.dm(spot.user))
             can_post = ack.visibility is not Visibility.PUBLIC or await self._wire.is_in(spot.channel)
-            event = replace(event, place=spot.place, reply_to=spot.reply_to(self.now(), can_post=can_post))
+            actor = replace(event.actor, name=await self._wire.name_of(spot.user) or spot.name)
+            event = replace(event, actor=actor, place=spot.place, reply_to=spot.reply_to(self.now(), can_post=can_post))
             async with self._kit.turns.turn(event.delivery_id):
                 before = self._answered.get(event.delivery_id)
                 if before is None and event.delivery_id in self._answered:

@@ -21,6 +21,7 @@ SCOPES: Mapping[str, str] = {
     "channels:read": "knowing where it may post",
     "groups:read": "knowing where it may post",
     "reactions:read": "emoji reactions",
+    "users:read": "members' names under their pictures",
 }
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 

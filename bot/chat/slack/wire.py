@@ -54,6 +54,7 @@ class Wire:
         self.identity = Identity(team="", user="", bot="")
         self._members: OrderedDict[str, float] = OrderedDict()
         self._dms: OrderedDict[str, str] = OrderedDict()
+        self._names: OrderedDict[str, str] = OrderedDict()
 
     def _client(self, handlers: list[Any]) -> AsyncWebClient:
         client = AsyncWebClient(token=self._bot_token, base_url=self._api_url, retry_handlers=handlers, logger=self.logger)
@@ -81,6 +82,21 @@ class Wire:
     async def socket_address(self) -> str:
         """A fresh address for Socket Mode; it can be used once."""
         return str((await self._quick.apps_connections_open(app_token=self._app_token))["url"])
+
+    async def name_of(self, user: str) -> str:
+        """A member's name as others see it; empty where the app may not ask, or cannot now."""
+        if user and user not in self._names:
+            try:
+                told = await self._quick.users_info(user=user)
+            except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
+                if isinstance(error, SlackApiError) and trouble.name_of(error) == "missing_scope":
+                    self._names[user] = ""
+                return ""
+            about: Mapping[str, Any] = told["user"] or {}
+            profile: Mapping[str, Any] = about.get("profile") or {}
+            self._names[user] = str(profile.get("display_name") or about.get("real_name") or about.get("name") or "")
+            _trim(self._names)
+        return self._names.get(user, "")
 
     # -- where we may write
 
