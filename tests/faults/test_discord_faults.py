@@ -1,33 +1,18 @@
-"""What goes wrong on the way to Discord: the picture still arrives, or the reason does, and once."""
+"""What goes wrong on the way to Discord: the picture still arrives, or the reason does."""
 
 from __future__ import annotations
 
-import asyncio
-import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from bot.app import PROGRESS_EVERY, App
-from bot.domain import Status
-from bot.errors import Fault
 from engine.fake import FakeEngine
-from tests.fakes.discord import DiscordWire, Message
+from tests.fakes.discord import DiscordWire, File
+from tests.fakes.studio import paint
 from tests.scenario.bots import discord_settings, running, unknown_requests
-
-
-class Gate:
-    """Holds every job at its second step until it is opened."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-
-    async def __call__(self, request: Any, step: int) -> None:
-        if step == 2:
-            await self.open.wait()
+from tests.scenario.discord_scene import Gate, asked, done, held, told
 
 
 @pytest.fixture
@@ -47,32 +32,6 @@ async def bot(wire: DiscordWire, tmp_path, gate: Gate) -> AsyncIterator[App]:
     async with held(wire, tmp_path, gate) as app:
         yield app
         gate.open.set()
-
-
-@asynccontextmanager
-async def held(wire: DiscordWire, folder, gate: Gate, **settings: Any) -> AsyncIterator[App]:
-    async with running(folder, engine=FakeEngine(on_step=gate), **{**discord_settings(wire), **settings}) as app:
-        await wire.connected()
-        yield app
-
-
-async def asked(wire: DiscordWire, words: str = "a fox", channel: Any = None, **more: Any) -> Message:
-    """A job of ada's that is being drawn, and its card."""
-    answer = await wire.command(wire.ada, channel or wire.art, "imagine", prompt=words, **more)
-    return await (await answer.message()).until(lambda m: "Queued" in m.text or "Drawing" in m.text)
-
-
-def done(message: Message) -> bool:
-    return "Drawn in" in message.text
-
-
-async def told(bot: App) -> None:
-    """Nothing is owed any more."""
-
-    end = asyncio.get_running_loop().time() + 60
-    while await bot.store.notices(["discord"]):
-        assert asyncio.get_running_loop().time() < end
-        await asyncio.sleep(0.02)
 
 
 # ------------------------------------------------------------------------------------------------ places that close
@@ -217,6 +176,39 @@ async def test_429_on_every_route_in_turn_only_delays(wire: DiscordWire, bot: Ap
     assert any(sent.status == 429 for sent in wire.requests), "the limit was met"
 
 
+@pytest.mark.parametrize("route", ["GET /users/@me", "GET /oauth2/applications/@me", "PUT /applications/{app}/commands", "GET /gateway/bot"])
+async def test_429_on_every_route_of_the_start_only_delays_it(wire: DiscordWire, tmp_path, gate: Gate, route: str) -> None:
+    gate.open.set()
+    wire.limit(route, retry_after=0.2, times=1)
+    async with held(wire, tmp_path, gate):
+        await (await asked(wire)).until(done)
+    assert any(sent.status == 429 for sent in wire.requests), "the limit was met"
+
+
+ASIDE = {
+    "DELETE /webhooks/{app}/{token}/messages/@original": "an answer that turns out private",
+    "POST /webhooks/{app}/{token}": "a word to one member",
+    "DELETE /channels/{channel}/messages/{message}": "a picture taken away",
+    "GET /channels/{channel}/messages/{message}": "the picture of a form",
+}
+
+
+@pytest.mark.parametrize("route", ASIDE, ids=ASIDE.values())
+async def test_429_on_the_routes_beside_the_road_only_delays(wire: DiscordWire, bot: App, gate: Gate, route: str) -> None:
+    gate.open.set()
+    grid = await (await asked(wire)).until(done)
+    photo = await wire.say(wire.bob, wire.art, files=[File(name="dog.png", content=paint(1), content_type="image/png")])
+    wire.limit(route, retry_after=0.2, times=1)
+    form = await wire.context(wire.ada, wire.art, "Imagine from this", photo)
+    child = await wire.submit(wire.ada, form, words="a dog --n 1")
+    await (await child.message()).until(done)
+    which = await wire.context(wire.ada, wire.art, "Upscale", grid)
+    assert (await which.followup()).labels == ["U1", "U2", "U3", "U4"]
+    await wire.react(wire.ada, grid, "❌")
+    await wire.until(lambda: grid.deleted)
+    assert any(sent.status == 429 for sent in wire.requests), "the limit was met"
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("route", ROUTES[1:4])
 async def test_a_connection_cut_on_the_way_is_tried_again_and_shows_once(
@@ -233,6 +225,15 @@ async def test_a_connection_cut_on_the_way_is_tried_again_and_shows_once(
     gate.open.set()
     await wire.until(lambda: any(done(m) for m in wire.messages(wire.art)))
     await told(bot)
+    assert len(wire.messages(wire.art)) == 1
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_an_acknowledgement_cut_on_the_way_is_given_again(wire: DiscordWire, bot: App, gate: Gate, after: bool) -> None:
+    """`after`: the first had its effect, so the second is told that it is answered; it is ours all the same."""
+    gate.open.set()
+    wire.cut("POST /interactions/{interaction}/{token}/callback", after=after)
+    await (await asked(wire)).until(done)
     assert len(wire.messages(wire.art)) == 1
 
 
@@ -259,151 +260,3 @@ async def test_a_card_that_could_not_be_placed_at_first_is_shown_at_the_end(wire
     gate.open.set()
     await (await answer.message()).until(done)
     assert len(wire.messages(wire.art)) == 1
-
-
-# ------------------------------------------------------------------------------------------------ told once
-
-
-async def test_the_same_interaction_again_is_one_job(wire: DiscordWire, bot: App, gate: Gate) -> None:
-    answer = await wire.command(wire.ada, wire.art, "imagine", prompt="a fox", delivery=2)
-    await wire.again(answer)
-    gate.open.set()
-    await (await answer.message()).until(done)
-    assert len(await bot.store.history(f"discord:{wire.ada.id}")) == 1
-    assert len(wire.messages(wire.art)) == 1
-
-
-async def test_a_resumed_gateway_that_replays_makes_nothing_twice(wire: DiscordWire, bot: App, gate: Gate) -> None:
-    message = await asked(wire)
-    await wire.replay(3)
-    await wire.until(lambda: wire.resumes == 1)
-    gate.open.set()
-    await message.until(done)
-    assert len(await bot.store.history(f"discord:{wire.ada.id}")) == 1
-    assert len(wire.messages(wire.art)) == 1
-
-
-@pytest.mark.parametrize("how", ["drop", "reconnect", "invalidate"])
-async def test_the_gateway_comes_back(wire: DiscordWire, bot: App, gate: Gate, how: str) -> None:
-    message = await asked(wire)
-    before = wire.identifies + wire.resumes
-    await getattr(wire, how)()
-    await wire.until(lambda: wire.identifies + wire.resumes > before)
-    await wire.connected()
-    gate.open.set()
-    await message.until(done)
-    again = await wire.command(wire.ada, wire.art, "imagine", prompt="another fox")
-    await (await again.message()).until(done)
-
-
-async def test_two_processes_on_one_token_make_one_job(wire: DiscordWire, tmp_path, gate: Gate) -> None:
-    """Each has a house of its own here (a shared one is Postgres'): the one that answers second finds the interaction answered, and leaves it."""
-    gate.open.set()
-    async with held(wire, tmp_path / "one", gate) as one, held(wire, tmp_path / "two", gate) as two:
-        await wire.until(lambda: wire.identifies == 2)
-        for number in range(5):
-            answer = await wire.command(wire.ada, wire.art, "imagine", prompt=f"fox number {number}")
-            await (await answer.message()).until(done)
-        jobs = [len(await app.store.history(f"discord:{wire.ada.id}")) for app in (one, two)]
-    assert sum(jobs) == 5
-    assert len(wire.messages(wire.art)) == 5
-
-
-# ------------------------------------------------------------------------------------------------ restarts
-
-
-async def test_buttons_and_reactions_work_after_a_restart(wire: DiscordWire, tmp_path, gate: Gate) -> None:
-    gate.open.set()
-    async with held(wire, tmp_path, gate):
-        grid = await (await asked(wire)).until(done)
-    puts = [sent for sent in wire.requests if sent.method == "PUT"]
-    async with held(wire, tmp_path, gate):
-        form = await wire.press(wire.bob, grid, "Remix")
-        kept = await wire.submit(wire.bob, form, words="")
-        assert (await (await kept.message()).until(done)).text.startswith("**a fox**"), "an empty form keeps the words"
-        answer = await wire.press(wire.bob, grid, "V2")
-        child = await (await answer.message()).until(done)
-        assert "V2 of" in child.text
-        await wire.react(wire.bob, grid, "1️⃣")
-        await wire.until(lambda: len(wire.messages(wire.art)) == 4)
-        await wire.messages(wire.art)[3].until(done)
-    assert [sent for sent in wire.requests if sent.method == "PUT"] == puts, "commands are synced only when they changed"
-
-
-async def test_what_runs_at_a_stop_is_shown_after_the_restart_in_its_place(wire: DiscordWire, tmp_path, gate: Gate) -> None:
-    import bot.app
-
-    patience = bot.app.DRAIN
-    bot.app.DRAIN = patience * 0
-    try:
-        async with held(wire, tmp_path, gate):
-            message = await asked(wire)
-        assert not done(message)
-        gate.open.set()
-        async with held(wire, tmp_path, gate):
-            await message.until(done)
-        assert len(wire.messages(wire.art)) == 1
-    finally:
-        bot.app.DRAIN = patience
-
-
-async def test_while_it_closes_it_takes_nothing_new_and_says_so(wire: DiscordWire, bot: App, gate: Gate) -> None:
-    message = await asked(wire)
-    await bot.adapters["discord"].pause()
-    answer = await wire.command(wire.ada, wire.art, "imagine", prompt="another fox")
-    assert answer.ephemeral and "closing" in (await answer.message()).text
-    pressed = await wire.press(wire.ada, message, "Cancel")
-    assert pressed.ephemeral
-    gate.open.set()
-    await message.until(done)
-
-
-async def test_a_token_discord_refuses_ends_the_start_with_one_sentence(wire: DiscordWire, tmp_path) -> None:
-    with pytest.raises(BaseExceptionGroup) as caught:
-        async with running(tmp_path, **{**discord_settings(wire), "discord_token": "not-the-token"}):
-            raise AssertionError("it must not start")
-    fault = caught.value.subgroup(Fault)
-    assert fault is not None and re.search("fault.discord_token", str(fault.exceptions))
-
-
-async def test_without_discord_the_rest_goes_on_and_discord_comes_later(wire: DiscordWire, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bot.chat.discord import adapter
-
-    monkeypatch.setattr(adapter, "LOGIN_PATIENCE", 0.1)
-    monkeypatch.setattr(adapter, "FIRST_PAUSE", 0.1)
-    wire.cut("GET /users/@me", times=3)
-    async with running(tmp_path, **discord_settings(wire)) as app:
-        assert (await app.store.load()).queued == 0
-        await wire.connected()
-        answer = await wire.command(wire.ada, wire.art, "imagine", prompt="a fox")
-        await (await answer.message()).until(done)
-
-
-async def test_presence_says_what_is_drawn_and_with_what(wire: DiscordWire, tmp_path, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bot.chat.discord import presence
-
-    monkeypatch.setattr(presence, "EVERY", 0.05)
-    async with held(wire, tmp_path, gate):
-
-        def says(text: str) -> bool:
-            return text in str(wire.presences[-1:])
-
-        await wire.until(lambda: says("Ready · Fake"))
-        message = await asked(wire)
-        await wire.until(lambda: says("Drawing 1 · Fake"))
-        gate.open.set()
-        await message.until(done)
-        await wire.until(lambda: says("Ready · Fake"))
-
-
-async def test_a_picture_from_elsewhere_is_not_fetched(wire: DiscordWire, tmp_path, gate: Gate) -> None:
-    from tests.fakes.discord import File
-    from tests.fakes.studio import paint
-
-    gate.open.set()
-    async with held(wire, tmp_path, gate, discord_cdn_hosts="cdn.discordapp.com") as app:
-        image = File(name="x.png", content=paint(1), content_type="image/png")
-        answer = await wire.command(wire.ada, wire.art, "imagine", prompt="a fox", image=image)
-        assert "own servers" in (await answer.followup()).text
-        assert await app.store.load() == await app.store.load() and not await app.store.history(f"discord:{wire.ada.id}")
-        assert Status.QUEUED not in {job.status for job in await app.store.active(f"discord:{wire.ada.id}")}

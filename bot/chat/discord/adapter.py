@@ -269,23 +269,34 @@ class DiscordAdapter:
 
     async def _acknowledge(self, interaction: Interaction, ack: Ack, *, context: str = "") -> bool:
         """The first response, which decides for good who sees the answer. False when the interaction is somebody else's, or too old."""
+        unsure = False
+        for attempt in (1, 2):
+            try:
+                await self._respond(interaction, ack, context)
+                return True
+            except discord.HTTPException as error:
+                if error.code == ANSWERED and unsure:
+                    return True  # by ourselves: only Discord's word that it was had been lost
+                if error.code not in (UNKNOWN, ANSWERED):
+                    raise
+                log.info("discord.not_ours_to_answer", code=error.code)
+                return False
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                unsure = True
+                if attempt == 2:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _respond(self, interaction: Interaction, ack: Ack, context: str) -> None:
         response = interaction.response
-        private = ack.visibility is not Visibility.PUBLIC
-        try:
-            if ack.form is not None:
-                await response.send_modal(layout.modal(ack.form, context))
-            elif ack.card is not None:
-                await response.send_message(**layout.message(ack.card).to_send(), ephemeral=True)
-            elif ack.in_place and interaction.message is not None:
-                await response.defer()
-            else:
-                await response.defer(ephemeral=private, thinking=True)
-        except discord.HTTPException as error:
-            if error.code not in (UNKNOWN, ANSWERED):
-                raise
-            log.info("discord.not_ours_to_answer", code=error.code)
-            return False
-        return True
+        if ack.form is not None:
+            await response.send_modal(layout.modal(ack.form, context))
+        elif ack.card is not None:
+            await response.send_message(**layout.message(ack.card).to_send(), ephemeral=True)
+        elif ack.in_place and interaction.message is not None:
+            await response.defer()
+        else:
+            await response.defer(ephemeral=ack.visibility is not Visibility.PUBLIC, thinking=True)
 
     async def _answer(self, interaction: Interaction, event: Inbound, ack: Ack, card: Card) -> None:
         """Write the card where the acknowledgement made room for it."""
