@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from PIL import Image
 from tests.fakes.discord import DiscordWire
 from tests.fakes.slack import SlackWire
 from tests.scenario.bots import discord_settings, environment, slack_settings, unknown_requests
-from tests.scenario.program import Program, log_events
+from tests.scenario.program import PATIENCE, ROOT, Program, log_events
 from tests.scenario.stages import DiscordStage, Seen, SlackStage
 
 
@@ -115,3 +117,16 @@ async def test_a_job_at_a_power_cut_is_drawn_after_the_restart_and_shown_once_in
     finally:
         await asyncio.to_thread(program.terminate)
         program.__exit__()
+
+
+@pytest.mark.parametrize("name", ["discord", "slack"])
+async def test_a_token_that_is_refused_ends_the_program_with_one_sentence(name: str, tmp_path: Path) -> None:
+    async with DiscordWire() as one, SlackWire() as two:
+        settings = discord_settings(one) | {"discord_token": "not-the-token"} if name == "discord" else slack_settings(two) | {"slack_bot_token": "xoxb-wrong"}
+        program = Program(tmp_path / "data", **environment(settings))
+        ended = await asyncio.to_thread(
+            subprocess.run, [sys.executable, "-m", "bot", "run"], cwd=ROOT, env=program.environment, capture_output=True, text=True, timeout=PATIENCE
+        )
+    said = [line for line in ended.stderr.splitlines() if line and not line.startswith(("{", "20"))]
+    assert ended.returncode == 1 and len(said) == 1, ended.stderr
+    assert f"WORDUP_{name.upper()}" in said[0] and "Traceback" not in ended.stderr and "not-the-token" not in ended.stderr
