@@ -77,6 +77,9 @@ class Studio(Protocol):
     async def job_at(self, receipt: Receipt) -> str | None:
         """The job whose card stands, or stood, there."""
 
+    async def place(self, job_id: str) -> Receipt | None:
+        """Where the job's card stands, as far as is written down."""
+
     async def watch(self, actor: Actor) -> AsyncIterator[Card]:
         """Cards of the actor's jobs as they change, newest state only when the reader is slow (an end is never dropped)."""
         yield  # type: ignore[misc]

@@ -104,6 +104,13 @@ class Queries:
         """See `bot.ports.Studio.job_at`."""
         return await self._store.job_at(receipt.platform, receipt.channel, receipt.handle)
 
+    async def place(self, job_id: str) -> Receipt | None:
+        """See `bot.ports.Studio.place`."""
+        try:
+            return (await self._store.reply_to(job_id))[1]
+        except NotFound:
+            return None
+
     # -- many
 
     async def history(self, actor: Actor, *, search: str = "", favourites: bool = False, before: str | None = None, limit: int = 24) -> Page:

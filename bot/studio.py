@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -242,7 +243,7 @@ class WordUpStudio(Queries):
         )
         accepted = await self._store.submit(Submission(delivery=event.delivery_id, jobs=(job,), reply_to=event.reply_to, limits=self._limits))
         if accepted.again:
-            return await self.card(event.actor, accepted.jobs[0].id)
+            return replace(await self.card(event.actor, accepted.jobs[0].id), again=True)
         log.info("job.accepted", job=job.id, actor=event.actor.key, kind=request.kind, cost=round(job.cost, 3))
         self._queue.wake()
         self._board.changed(job.id, event.actor.key)

@@ -120,6 +120,7 @@ class Card:
     links: tuple[Link, ...] = ()
     details: tuple[tuple[str, str], ...] = ()  #: label and value: seed, size, model …
     resend: Resend | None = None
+    again: bool = False  #: this delivery was taken before: the card may stand somewhere already
     visibility: Visibility = Visibility.PUBLIC
     spoiler: bool = False
 

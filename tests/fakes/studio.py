@@ -241,6 +241,10 @@ class FakeStudio:
     async def job_at(self, receipt: Receipt) -> str | None:
         return self.places.get((receipt.platform, receipt.channel, receipt.handle))
 
+    async def place(self, job_id: str) -> Receipt | None:
+        found = [key for key, job in self.places.items() if job == job_id]
+        return Receipt(platform=found[-1][0], channel=found[-1][1], handle=found[-1][2]) if found else None
+
     async def watch(self, actor: Actor) -> AsyncIterator[Card]:
         for job_id in tuple(self.jobs):
             yield await self.card(actor, job_id)

@@ -51,6 +51,19 @@ async def test_the_same_delivery_twice_is_one_job_and_one_message(tmp_path: Path
         assert s.wire.violations == []
 
 
+async def test_an_event_that_slack_tells_again_after_a_restart_is_one_job_and_one_message(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        message = await s.drawn()
+        reaction = await s.wire.react(s.wire.ada, message, "arrows_counterclockwise")
+        child = await s.ended(await reaction.message())
+        await s.told(child)
+        await s.restart()
+        await s.wire.retry_later(reaction)
+        after = await s.wire.react(s.wire.bob, message, "arrows_counterclockwise")  # goes the same way: the one before was heard
+        await s.ended(await after.message())
+        assert len(s.wire.messages(s.wire.art)) == 3
+
+
 METHODS = ["chat.postMessage", "chat.update", "conversations.info", "files.getUploadURLExternal", "upload", "files.completeUploadExternal", "files.info"]
 
 

@@ -67,6 +67,13 @@ class Scene:
                     return reply_to, receipt
                 await asyncio.sleep(0.02)
 
+    async def restart(self) -> None:
+        """Another adapter in the place of this one, which remembers nothing but what was written down."""
+        await self.adapter.aclose()
+        self.adapter = self.outbox._adapters["slack"] = adapter_for(self.wire, self.house.store)
+        await self.adapter.start(self.house.studio)
+        await self.wire.connected()
+
     def actor(self) -> Actor:
         return Actor(platform="slack", id=f"{self.wire.team_id}:{self.wire.ada.id}", name="ada")
 
@@ -104,11 +111,12 @@ async def scene(folder: Path, *, socket: bool = True, shut: bool = False, **more
         await adapter.start(house.studio)
         if not socket:
             wire.events_url = adapter.url
+        made = Scene(wire=wire, house=house, adapter=adapter, outbox=outbox, gate=gate)
         try:
-            yield Scene(wire=wire, house=house, adapter=adapter, outbox=outbox, gate=gate)
+            yield made
         finally:
             gate.open.set()
             await outbox.drain(0)
             await runner
-            await adapter.aclose()
+            await made.adapter.aclose()
             assert wire.late == [] and wire.violations == [] and not unknown_requests(wire)

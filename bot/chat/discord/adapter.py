@@ -353,6 +353,8 @@ class DiscordAdapter:
                 await self._stand(event, card, placed)
         elif ack.in_place:
             await self._writer.edited(here, card, event.actor)
+        elif card.again and await self.studio.place(card.job_id) is not None:
+            log.info("discord.reaction_told_again", job=card.job_id)
         else:
             try:
                 placed = await self._writer.posted(here.channel, card, event.actor, answers=payload.message_id)

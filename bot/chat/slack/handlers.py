@@ -154,6 +154,8 @@ class Handlers:
                 if before is None and event.delivery_id in self._answered:
                     return  # the same once more, and it has been said
                 card = await self._studio.handle(event)
+                if card.again and before is None and (before := await self._studio.place(card.job_id)) is not None:
+                    return  # Slack told us before we were restarted, and its card stands
                 self._answered[event.delivery_id] = await self._deliver(spot, answers, event, ack, card, before)
                 while len(self._answered) > _REMEMBERED:
                     self._answered.popitem(last=False)

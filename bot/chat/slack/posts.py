@@ -100,7 +100,7 @@ class Posts:
 
     async def deliver(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None) -> Receipt | None:
         """`show` with patience: the first time it is known that no message is there, later ones look. Raises when it does not work at all."""
-        fresh = receipt is None
+        fresh = receipt is None and not card.again
 
         async def once() -> Receipt | None:
             nonlocal fresh
