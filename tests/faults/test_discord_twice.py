@@ -13,7 +13,7 @@ from bot.errors import Fault
 from tests.fakes.discord import DiscordWire, File
 from tests.fakes.studio import paint
 from tests.scenario.bots import discord_settings, running, unknown_requests
-from tests.scenario.discord_scene import Gate, asked, done, held
+from tests.scenario.discord_scene import Gate, asked, done, held, told
 
 
 @pytest.fixture
@@ -81,6 +81,23 @@ async def test_two_processes_on_one_token_make_one_job(wire: DiscordWire, tmp_pa
         jobs = [len(await app.store.history(f"discord:{wire.ada.id}")) for app in (one, two)]
     assert sum(jobs) == 5
     assert len(wire.messages(wire.art)) == 5
+
+
+async def test_two_processes_on_one_postgres_make_one_job_and_one_card(wire: DiscordWire, tmp_path, gate: Gate, postgres_url: str) -> None:
+    """Both hear everything: of an interaction the second finds it answered, of a reaction it finds the delivery taken."""
+    gate.open.set()
+    async with held(wire, tmp_path, gate, database_url=postgres_url) as one, held(wire, tmp_path, gate, database_url=postgres_url):
+        await wire.until(lambda: wire.identifies == 2)
+        grid = await (await asked(wire)).until(done)
+        await wire.react(wire.bob, grid, "2️⃣")
+        await wire.until(lambda: len(wire.messages(wire.art)) >= 2)
+        await wire.messages(wire.art)[1].until(done)
+        await told(one)
+        pressed = await wire.press(wire.bob, grid, "V1")
+        await (await pressed.message()).until(done)
+        await told(one)
+        assert len(wire.messages(wire.art)) == 3
+        assert len(await one.store.history(f"discord:{wire.bob.id}")) == 2
 
 
 # ------------------------------------------------------------------------------------------------ restarts
