@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, event, func, select
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -64,8 +64,22 @@ def connect(url: URL, *, foreign_keys: bool = True) -> AsyncEngine:
     if sqlite_file(url) is None:
         return create_async_engine(url, json_serializer=encode, pool_pre_ping=True, pool_size=8, connect_args={"command_timeout": COMMAND_TIMEOUT})
     db = create_async_engine(url, json_serializer=encode, connect_args={"timeout": BUSY_TIMEOUT})
+    _as_we_want_it(db.sync_engine, foreign_keys=foreign_keys)
+    return db
 
-    @event.listens_for(db.sync_engine, "connect")
+
+def connect_here(url: URL) -> Engine:
+    """SQLite's file with the blocking driver, for `bot.store.threads`."""
+    arguments = {"timeout": BUSY_TIMEOUT, "check_same_thread": False}
+    db = create_engine(url.set(drivername="sqlite"), json_serializer=partial(json.dumps, default=str), connect_args=arguments)
+    _as_we_want_it(db, foreign_keys=True)
+    return db
+
+
+def _as_we_want_it(db: Engine, *, foreign_keys: bool) -> None:
+    """SQLite's connections and transactions: durable, checked, and writers from their beginning."""
+
+    @event.listens_for(db, "connect")
     def prepare(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # the driver must not begin transactions by itself
         connection.create_function("clock_timestamp", 0, _clock)
@@ -74,12 +88,10 @@ def connect(url: URL, *, foreign_keys: bool = True) -> AsyncEngine:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    @event.listens_for(db.sync_engine, "begin")
+    @event.listens_for(db, "begin")
     def begin(connection: Connection) -> None:
         # A deferred transaction that reads and then writes fails at once with SQLITE_BUSY_SNAPSHOT, whatever the timeout.
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writing") else "BEGIN")
-
-    return db
 
 
 def _clock() -> str:

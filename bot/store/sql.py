@@ -12,12 +12,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.domain import Accepted, Artifact, Job, Load, Notice, Receipt, ReplyTo, Said, Shown, Submission, Wallet
 from bot.store import claims, dialect, gallery, housekeeping, inbox, notices, wallet
 from bot.store.lock import DirectoryLock
 from bot.store.migrate import upgrade
+from bot.store.threads import Threads
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,9 +41,8 @@ class SqlStore:
         folders = {folder.absolute() for folder in (self._file.parent, data_dir or self._file.parent)} if self._file else set()
         self._locks = [DirectoryLock(folder) for folder in sorted(folders)]
         self._max_attempts = max_attempts
-        self._db: AsyncEngine | None = None
-        # SQLite has one writer: waiting here is fair and cheap, waiting in its busy handler is neither.
-        self._turn: asyncio.Lock | contextlib.nullcontext[None] = asyncio.Lock() if self._file else contextlib.nullcontext()
+        self._db: AsyncEngine | None = None  # Postgres
+        self._threads: Threads | None = None  # SQLite
 
     async def start(self) -> None:
         """See `Store.start`."""
@@ -49,8 +50,10 @@ class SqlStore:
             for lock in self._locks:
                 lock.acquire()
             await upgrade(self._url)
-            self._db = dialect.connect(self._url)
-            if self._file:
+            if self._file is None:
+                self._db = dialect.connect(self._url)
+            else:
+                self._threads = Threads(self._url)
                 await self._write(claims.expire)
         except OSError as error:  # the directory itself: no space, no permission
             await self.aclose()
@@ -64,6 +67,9 @@ class SqlStore:
         if self._db is not None:
             await self._db.dispose()
             self._db = None
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            await threads.aclose()
         for lock in self._locks:
             lock.release()
 
@@ -173,16 +179,20 @@ class SqlStore:
 
     # -- transactions
     @property
-    def db(self) -> AsyncEngine:
-        """The SQLAlchemy handle. Raises RuntimeError before `start` and after `aclose`."""
-        if self._db is None:
-            raise RuntimeError("the store is not open")
-        return self._db
+    def engine(self) -> Engine:
+        """SQLAlchemy's, whose connections the verbs use (for tests). Raises RuntimeError before `start` and after `aclose`."""
+        if self._threads is not None:
+            return self._threads.engine
+        if self._db is not None:
+            return self._db.sync_engine
+        raise RuntimeError("the store is not open")
 
     async def _read(self, verb: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         async def transaction() -> T:
             try:
-                async with self.db.connect() as db:
+                if self._threads is not None:
+                    return await self._threads.read(lambda db: verb(db, *args, **kwargs))
+                async with self._postgres.connect() as db:
                     return await verb(db, *args, **kwargs)
             except dialect.OUTAGES as error:
                 raise dialect.fault(error) from error
@@ -193,7 +203,9 @@ class SqlStore:
         async def transaction() -> T:
             for attempt in range(RETRIES):
                 try:
-                    async with self._turn, dialect.writing(self.db).begin() as db:
+                    if self._threads is not None:
+                        return await self._threads.write(lambda db: verb(db, *args, **kwargs))
+                    async with self._postgres.begin() as db:
                         return await verb(db, *args, **kwargs)
                 except dialect.OUTAGES as error:
                     if attempt + 1 == RETRIES or not dialect.worth_retrying(error):
@@ -202,6 +214,12 @@ class SqlStore:
             raise AssertionError("unreachable")
 
         return await _unbroken(transaction())
+
+    @property
+    def _postgres(self) -> AsyncEngine:
+        if self._db is None:
+            raise RuntimeError("the store is not open")
+        return self._db
 
 
 async def _unbroken(transaction: Coroutine[Any, Any, T]) -> T:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 from ulid import ULID
 
 from bot.domain import GRID, Accepted, Actor, Artifact, Job, Limits, Origin, Place, ReplyTo, Submission
@@ -54,6 +55,9 @@ def pictures(job_id: str, *names: str) -> tuple[Artifact, ...]:
 
 async def execute(store: SqlStore, statement: str, **parameters: object) -> list[tuple[object, ...]]:
     """Raw SQL, for what no verb allows: looking behind the curtain and setting clocks back."""
-    async with store.db.execution_options(writing=True).begin() as db:
+
+    async def verb(db: AsyncConnection) -> list[tuple[object, ...]]:
         result = await db.execute(text(statement), parameters)
         return [tuple(row) for row in result.all()] if result.returns_rows else []
+
+    return await store._write(verb)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain import Actor, Job, Receipt, ReplyTo, Said, Status
 from bot.errors import Fault, NotFound, OutOfCredits, QueueFull
@@ -144,9 +145,11 @@ async def test_wallets_refill_with_time_up_to_the_cap(store: SqlStore) -> None:
     assert 7190 < caught.value.parameters["wait"] <= 7200  # type: ignore[operator]
 
     async def set_back(hours: float) -> None:
-        async with store.db.execution_options(writing=True).begin() as db:
+        async def verb(db: AsyncConnection) -> None:
             at = (await db.execute(select(wallets.c.at))).scalar_one()
             await db.execute(update(wallets).values(at=at - timedelta(hours=hours)))
+
+        await store._write(verb)
 
     await set_back(hours=2)
     assert (await store.wallet(ALICE.key, cap=10.0, per_hour=2.0)).balance == pytest.approx(4.0, abs=0.1)

@@ -186,7 +186,7 @@ async def test_deliveries_are_remembered_for_a_week_whatever_the_retention(store
     await store.retire(NOW)
     assert await store.seen("web", "d")
     long_ago = "2001-01-01 00:00:00.000000"
-    past = long_ago if store.db.dialect.name == "sqlite" else (await store.now()) - timedelta(days=8)
+    past = long_ago if store.engine.dialect.name == "sqlite" else (await store.now()) - timedelta(days=8)
     await execute(store, "UPDATE deliveries SET at = :past", past=past)
     await store.retire(NOW)
     assert not await store.seen("web", "d")

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain import MOVES, Actor, Said, Status
 from bot.store import wallet
@@ -174,11 +175,14 @@ class StoreMachine(RuleBasedStateMachine):
             self.do(self.compare())
 
     async def compare(self) -> None:
-        async with self.store.db.connect() as db:
+        async def look(db: AsyncConnection) -> tuple[dict[str, str], dict[str, float], set[str]]:
             status = dict((await db.execute(select(jobs.c.id, jobs.c.status))).tuples().all())
             balances = dict((await db.execute(select(wallets.c.actor_key, wallets.c.balance))).tuples().all())
             owed = set((await db.execute(select(notices.c.id))).scalars())
             assert await wallet.discrepancies(db) == ()
+            return status, balances, owed
+
+        status, balances, owed = await self.store._read(look)
         assert status == {job_id: known.status.value for job_id, known in self.jobs.items()}
         assert owed == {job_id for job_id, known in self.jobs.items() if known.status.ended}
         for actor_key, balance in balances.items():

@@ -59,7 +59,7 @@ async def limited(sqlite_url: str) -> AsyncIterator[tuple[SqlStore, list[bool]]]
     await store.start()
     full = [False]
 
-    @event.listens_for(store.db.sync_engine, "checkout")
+    @event.listens_for(store.engine, "checkout")
     def limit(connection: Any, record: Any, proxy: Any) -> None:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA max_page_count = {1 if full[0] else 2**30}")  # never below what there is
