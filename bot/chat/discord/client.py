@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import discord
@@ -13,16 +14,18 @@ from discord.http import Route
 from bot.chat.discord.layout import PressButton, PressSelect
 
 if TYPE_CHECKING:
-    from bot.chat.discord.adapter import DiscordAdapter
+    from bot.chat.discord.handlers import Handlers
 
 #: Neither is privileged: nobody has to be asked for message contents, and what members write is not read.
 INTENTS = discord.Intents(guilds=True, guild_reactions=True, dm_reactions=True)
 
 
 class Client(discord.AutoShardedClient):
-    """discord.py's client, which hands everything to the adapter. As many shards as Discord asks for."""
+    """discord.py's client, which hands everything to `handlers` (set before it connects). As many shards as Discord asks for."""
 
-    def __init__(self, adapter: DiscordAdapter, *, gateway_url: str) -> None:
+    handlers: Handlers
+
+    def __init__(self, *, gateway_url: str, ready: Callable[[], None]) -> None:
         super().__init__(
             intents=INTENTS,
             allowed_mentions=discord.AllowedMentions.none(),
@@ -30,13 +33,12 @@ class Client(discord.AutoShardedClient):
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
         )
-        self.adapter, self._gateway_url = adapter, gateway_url
+        self._gateway_url, self._is_ready = gateway_url, ready
         self.tree: app_commands.CommandTree[Client] = app_commands.CommandTree(
             self,
             allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True),
             allowed_installs=app_commands.AppInstallationType(guild=True, user=True),
         )
-        self.tree.error(adapter.command_failed)
         self.add_dynamic_items(PressButton, PressSelect)
 
     async def launch_shards(self) -> None:
@@ -54,17 +56,17 @@ class Client(discord.AutoShardedClient):
     # -- what discord.py calls
 
     async def on_ready(self) -> None:
-        self.adapter.ready()
+        self._is_ready()
 
     async def on_interaction(self, interaction: discord.Interaction[Client]) -> None:
         if interaction.type is discord.InteractionType.modal_submit:
-            await self.adapter.submitted(interaction)
+            await self.handlers.submitted(interaction)
 
     async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
-        await self.adapter.reacted(payload, added=True)
+        await self.handlers.reacted(payload, added=True)
 
     async def on_raw_reaction_remove(self, payload: discord.RawReactionActionEvent) -> None:
-        await self.adapter.reacted(payload, added=False)
+        await self.handlers.reacted(payload, added=False)
 
 
 def use_endpoints(api_url: str, gateway_url: str) -> None:

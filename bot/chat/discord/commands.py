@@ -15,17 +15,18 @@ from bot.chat.discord.layout import shorten
 from bot.messages import Catalogue
 
 if TYPE_CHECKING:
-    from bot.chat.discord.adapter import DiscordAdapter
     from bot.chat.discord.client import Client
+    from bot.chat.discord.handlers import Handlers
 
 Interaction = discord.Interaction[Any]
 ASPECTS = ("1:1", "3:2", "2:3", "4:3", "3:4", "16:9", "9:16", "2:1", "1:2")
 IMAGINE_FROM, UPSCALE = "Imagine from this", "Upscale"
 
 
-def register(tree: app_commands.CommandTree[Client], adapter: DiscordAdapter, catalogue: Catalogue) -> None:
+def register(tree: app_commands.CommandTree[Client], handlers: Handlers, catalogue: Catalogue) -> None:
     """Add everything to the tree; nothing is sent."""
     say = catalogue.say
+    tree.error(handlers.command_failed)
 
     @tree.command(name="imagine", description=say("command.imagine"))
     @app_commands.describe(
@@ -47,11 +48,11 @@ def register(tree: app_commands.CommandTree[Client], adapter: DiscordAdapter, ca
     ) -> None:
         text = events.words(prompt, aspect=aspect, style=style, model=model, private=private)
         pictures = (events.Found(url=image.url, name=image.filename, size=image.size),) if image else ()
-        await adapter.commanded(interaction, "imagine", text, pictures)
+        await handlers.commanded(interaction, "imagine", text, pictures)
 
     @imagine.autocomplete("prompt")
     async def prompts(interaction: Interaction, current: str) -> list[Choice[str]]:
-        return events.choices(current, await adapter.complete(interaction, current))
+        return events.choices(current, await handlers.complete(interaction, current))
 
     @imagine.autocomplete("aspect")
     async def aspects(interaction: Interaction, current: str) -> list[Choice[str]]:
@@ -59,55 +60,55 @@ def register(tree: app_commands.CommandTree[Client], adapter: DiscordAdapter, ca
 
     @imagine.autocomplete("style")
     async def styles(interaction: Interaction, current: str) -> list[Choice[str]]:
-        return _offered([(style, style) for model in adapter.models() for style in model.words.get("styles", ())], current)
+        return _offered([(style, style) for model in handlers.models() for style in model.words.get("styles", ())], current)
 
     @imagine.autocomplete("model")
     async def models(interaction: Interaction, current: str) -> list[Choice[str]]:
-        return _offered([(f"{each.title or each.model}", each.model) for each in adapter.models()], current)
+        return _offered([(f"{each.title or each.model}", each.model) for each in handlers.models()], current)
 
     @tree.command(name="history", description=say("command.history"))
     @app_commands.describe(search=say("command.history_search"))
     async def history(interaction: Interaction, search: Range[str, 0, 200] = "") -> None:
-        await adapter.commanded(interaction, "history", search)
+        await handlers.commanded(interaction, "history", search)
 
     @tree.command(name="info", description=say("command.info"))
     async def info(interaction: Interaction) -> None:
-        await adapter.commanded(interaction, "info")
+        await handlers.commanded(interaction, "info")
 
     @tree.command(name="queue", description=say("command.queue"))
     async def queue(interaction: Interaction) -> None:
-        await adapter.commanded(interaction, "queue")
+        await handlers.commanded(interaction, "queue")
 
     @tree.command(name="cancel", description=say("command.cancel"))
     @app_commands.describe(job=say("command.cancel_job"))
     async def cancel(interaction: Interaction, job: Range[str, 0, 100] = "") -> None:
-        await adapter.commanded(interaction, "cancel", job)
+        await handlers.commanded(interaction, "cancel", job)
 
     @tree.command(name="show", description=say("command.show"))
     @app_commands.describe(job=say("command.show_job"))
     async def show(interaction: Interaction, job: Range[str, 0, 100] = "") -> None:
-        await adapter.commanded(interaction, "show", job)
+        await handlers.commanded(interaction, "show", job)
 
     @cancel.autocomplete("job")
     @show.autocomplete("job")
     async def jobs(interaction: Interaction, current: str) -> list[Choice[str]]:
-        return [Choice(name=shorten(words, limits.CHOICE), value=job_id) for words, job_id in await adapter.own_jobs(interaction, current)][: limits.CHOICES]
+        return [Choice(name=shorten(words, limits.CHOICE), value=job_id) for words, job_id in await handlers.own_jobs(interaction, current)][: limits.CHOICES]
 
     @tree.command(name="help", description=say("command.help"))
     async def help_(interaction: Interaction) -> None:
-        await adapter.commanded(interaction, "help")
+        await handlers.commanded(interaction, "help")
 
     @tree.command(name="web", description=say("command.web"))
     async def web(interaction: Interaction) -> None:
-        await adapter.commanded(interaction, "web")
+        await handlers.commanded(interaction, "web")
 
     @tree.context_menu(name=IMAGINE_FROM)
     async def imagine_from(interaction: Interaction, message: discord.Message) -> None:
-        await adapter.imagine_from(interaction, message)
+        await handlers.imagine_from(interaction, message)
 
     @tree.context_menu(name=UPSCALE)
     async def upscale(interaction: Interaction, message: discord.Message) -> None:
-        await adapter.upscale(interaction, message)
+        await handlers.upscale(interaction, message)
 
 
 def _offered(values: list[tuple[str, str]], typed: str) -> list[Choice[str]]:

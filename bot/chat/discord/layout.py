@@ -39,7 +39,7 @@ class PressButton(ui.DynamicItem[ui.Button[ui.View]], template=r"w1:[a-z]+:[0-9A
         return cls(item)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await interaction.client.adapter.pressed(interaction, self.item.custom_id or "")
+        await interaction.client.handlers.pressed(interaction, self.item.custom_id or "")
 
 
 class PressSelect(ui.DynamicItem[ui.Select[ui.View]], template=r"w1s:[0-9]+"):
@@ -52,7 +52,7 @@ class PressSelect(ui.DynamicItem[ui.Select[ui.View]], template=r"w1s:[0-9]+"):
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         data: Mapping[str, Any] = interaction.data or {}
-        await interaction.client.adapter.pressed(interaction, str((data.get("values") or [""])[0]))
+        await interaction.client.handlers.pressed(interaction, str((data.get("values") or [""])[0]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,7 @@ def message(card: Card, pictures: Sequence[Attached] = (), remarks: Sequence[str
 
 def modal(form: Form, context: str = "") -> ui.Modal:
     """The form. `context` comes back behind a bar in the modal's custom_id; words too long for it are shown shortened."""
-    shown = ui.Modal(title=form.title[: limits.FORM_TITLE], custom_id=f"{form.name}|{context}" if context else form.name, timeout=900)
+    shown = ui.Modal(title=form.title[: limits.FORM_TITLE], custom_id=(f"{form.name}|{context}" if context else form.name)[: limits.CUSTOM_ID], timeout=900)
     for field in form.fields[: limits.FORM_FIELDS]:
         style = discord.TextStyle.long if field.long else discord.TextStyle.short
         box: ui.TextInput[ui.Modal] = ui.TextInput(
@@ -142,7 +142,7 @@ def _rest(card: Card) -> str:
         full = round(card.percent / 100 * _BAR)
         lines.append(f"`{'█' * full}{'░' * (_BAR - full)}` {card.percent} %")
     if card.text:
-        lines.append("\n".join(map(escape, card.text.split("\n"))))
+        lines.append("\n".join(map(escape, card.text.splitlines())))
     if card.status is None:  # the details are the answer itself
         lines += [f"**{escape(label)}** {escape(value)}" for label, value in card.details]
     return "\n".join(lines)

@@ -9,7 +9,6 @@ import discord
 import structlog
 
 from bot.chat.discord import limits
-from bot.errors import BotError
 from bot.messages import Catalogue
 from bot.ports import Studio
 
@@ -37,6 +36,6 @@ async def keep_presence(here: asyncio.Event, client: Callable[[], discord.Client
             if now and now != said:
                 await client().change_presence(activity=discord.CustomActivity(name=now))
                 said = now
-        except (BotError, discord.DiscordException, ConnectionError) as error:
+        except Exception as error:  # of whatever kind: a status is worth no trouble
             log.info("discord.no_presence", error=repr(error))
         await asyncio.sleep(EVERY)

@@ -151,11 +151,6 @@ class Posts:
             log.info("slack.no_whisper", error=trouble.name_of(error) or type(error).__name__)
             await self._direct(spot, card)
 
-    async def dismiss(self, answers: Answers) -> bool:
-        """Take away the ephemeral message that was pressed."""
-        url = answers.take(self._clock())
-        return bool(url) and await self._wire.respond(url, {"delete_original": True})
-
     async def dm(self, user: str) -> str:
         """The channel of the direct message with a member."""
         return await trouble.patiently(lambda: self._wire.dm(user))
