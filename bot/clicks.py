@@ -24,7 +24,7 @@ class Clicks:
         """Whether it is the second half of a double click; else it is remembered as a first."""
         now, key = self._clock(), (event.actor.key, event.action)
         when, delivery = self._pressed.get(key, (None, ""))
-        if when is not None and event.delivery_id != delivery and now - when < WITHIN:
+        if when is not None and event.delivery_id != delivery and abs(now - when) < WITHIN:
             return True
         self._pressed[key] = (now, event.delivery_id)
         self._pressed.move_to_end(key)

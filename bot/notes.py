@@ -59,9 +59,9 @@ def deleted_card(job_id: str, catalogue: Catalogue) -> Card:
     return Card(title=catalogue.say("card.deleted"), text=catalogue.say("card.deleted_text"), job_id=job_id, visibility=Visibility.PRIVATE)
 
 
-def closed_card(words: str, catalogue: Catalogue) -> Card:
-    """The bot may not post here: nothing was taken, and the words can be sent again from where it may."""
-    resend = Resend(label=catalogue.say("button.resend"), hint=catalogue.say("button.resend_hint"), words=words) if words else None
+def closed_card(words: str, catalogue: Catalogue, *, again: bool = True) -> Card:
+    """The bot may not post here: nothing was taken. `again`: the words are all there is to it, so they can be sent again from where it may."""
+    resend = Resend(label=catalogue.say("button.resend"), hint=catalogue.say("button.resend_hint"), words=words) if words and again else None
     title, text = catalogue.say("card.sorry"), catalogue.say("refused.closed")
     return Card(title=title, text=text, code=words, resend=resend, visibility=Visibility.PRIVATE)
 

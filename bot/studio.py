@@ -115,9 +115,8 @@ class WordUpStudio(Queries):
                 return _ack(quiet=bool(self._check(_words_of(event), event.uploads).private))
             case Submit():
                 action = _remix_of(event)
-                if words := presses.kept_whole(_words_of(event), self._words.get(action.job_id, "")):
-                    locate(words)
-                return _ack(quiet=presses.is_private(action))
+                words = presses.kept_whole(_words_of(event), self._words.get(action.job_id, ""))
+                return _ack(quiet=presses.is_private(action) or bool(words and locate(words).words.private))
             case Press():
                 action = presses.action_of(event.action)
                 if action.verb in presses.DRAWS and self._clicks.is_second(event):
@@ -183,8 +182,7 @@ class WordUpStudio(Queries):
             case "history":
                 return notes.history_card(await self.history(actor, search=text, limit=notes.HISTORY), text, self._catalogue)
             case "info":
-                active = await self._store.active(actor.key)
-                return notes.info_card(await self.wallet(actor), active, await self.load(), self.models(), self._catalogue)
+                return notes.info_card(await self.wallet(actor), await self._store.active(actor.key), await self.load(), self.models(), self._catalogue)
             case "queue":
                 mine = [await self._live(Shown(job=job)) for job in await self._store.active(actor.key)]
                 return notes.queue_card(mine, await self.load(), self._catalogue)
@@ -229,7 +227,7 @@ class WordUpStudio(Queries):
     async def _submit(self, event: Event, request: Request, words: str, *, parent: Origin | None = None, private: bool = False) -> Card:
         """Write it down, wake the queue, and show where it stands. Raises OutOfCredits, QueueFull, Refused."""
         if not (event.reply_to.can_post or event.reply_to.token):  # the picture could not be shown: nothing is reserved
-            return notes.closed_card(words, self._catalogue)
+            return notes.closed_card(words, self._catalogue, again=isinstance(request, ImagineRequest) and request.source is None)
         job = Job(
             id=self._new_id(),
             request=request,

@@ -184,7 +184,7 @@ async def test_late_progress_does_not_undo_an_end_and_a_limit_hushes_it(tmp_path
         await s.adapter.progress(reply_to, running, receipt)
         assert message.edits == edits
         other = Card(title="a fox", job_id="0" * 26, status=Status.RUNNING, percent=50)
-        s.wire.limit("chat.update", retry_after=60)
+        s.wire.limit("chat.update", retry_after=2)
         asked = s.wire.table()["chat.update"]
         for _ in range(5):
             await s.adapter.progress(reply_to, other, receipt)

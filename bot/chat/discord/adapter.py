@@ -11,6 +11,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import aiohttp
 import discord
@@ -31,6 +32,7 @@ from bot.ports import Memos, Studio
 log = structlog.get_logger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0  #: seconds between attempts to reach Discord at all
+LAST_WORDS = 2.0  #: seconds `aclose` waits for answers that are being written
 LOGIN_PATIENCE = 20.0  #: seconds `start` waits for the first answer before it goes on without one
 
 
@@ -59,6 +61,7 @@ class DiscordAdapter:
         self._places: Places | None = None
         self._session: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._busy: set[asyncio.Task[Any]] = set()  # discord.py's own, while they answer something
         self._first: asyncio.Future[None] | None = None
         self._here = asyncio.Event()
         self._paused = False
@@ -100,6 +103,12 @@ class DiscordAdapter:
 
     async def aclose(self) -> None:
         self._paused = True
+        if self._busy:
+            await asyncio.wait(self._busy, timeout=LAST_WORDS)
+        for task in (late := set(self._busy)):  # a job is safe: the next start shows it
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
         tasks, self._tasks = self._tasks, set()
         if tasks and self._client is not None:
             await self._client.close()  # first: a cancelled closing would leave connections behind
@@ -167,6 +176,7 @@ class DiscordAdapter:
             max_upload=self._max_upload,
             paused=lambda: self._paused,
             removals=self._removals,
+            busy=self._busy,
         )
 
     async def _sync(self, client: Client, handlers: Handlers) -> None:

@@ -46,9 +46,9 @@ def register(tree: app_commands.CommandTree[Client], handlers: Handlers, catalog
         model: Range[str, 0, 100] = "",
         private: bool = False,
     ) -> None:
-        text = events.words(prompt, aspect=aspect, style=style, model=model, private=private)
+        text = events.words(prompt, aspect=aspect, style=style, model=model, private=private, picture=image is not None)
         pictures = (events.Found(url=image.url, name=image.filename, size=image.size),) if image else ()
-        await handlers.commanded(interaction, "imagine", text, pictures)
+        await handlers.commanded(interaction, "imagine", text, pictures, private=private)
 
     @imagine.autocomplete("prompt")
     async def prompts(interaction: Interaction, current: str) -> list[Choice[str]]:

@@ -106,18 +106,23 @@ def with_uploads(event: Event, uploads: Sequence[Upload]) -> Any:
     return replace(event, uploads=tuple(uploads))  # type: ignore[call-arg]
 
 
-def words(prompt: str, *, aspect: str = "", style: str = "", model: str = "", private: bool = False) -> str:
-    """Options beside the prompt, as the words and flags they stand for. Only a value's first word counts: an option is no way in for other flags."""
+def words(prompt: str, *, aspect: str = "", style: str = "", model: str = "", private: bool = False, picture: bool = False) -> str:
+    """Options beside the prompt, as the words and flags they stand for. Only a value's first word counts: an option is no way in for other flags.
+
+    `picture`: one comes along, so that they count without words, too.
+    """
     text = prompt.strip()
     style = " ".join(filter(None, (word.lstrip(_DASHES) for word in clean(style).text.split())))
+    if picture and not text:
+        text, style = style, ""
     flags = _FLAGS.search(text)
     at = flags.start() if flags else len(text)
     if style and at:  # before the first flag; flags alone stay a mistake
         text = f"{text[:at].rstrip().rstrip(',')}, {style}{text[at:]}"
     for flag, value in (("ar", aspect), ("model", model)):
-        if text and (found := _FIRST.match(value.strip())):
+        if (text or picture) and (found := _FIRST.match(value.strip())):
             text += f" --{flag} {found[0]}"
-    return f"{text} --private" if text and private else text
+    return (f"{text} --private" if private and (text or picture) else text).strip()
 
 
 def choices(text: str, hints: Sequence[Hint]) -> list[discord.app_commands.Choice[str]]:

@@ -6,9 +6,11 @@ where the acknowledgement made room for it (`places`).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -21,7 +23,7 @@ from bot.chat.discord.layout import Parts
 from bot.chat.discord.places import PLATFORM, Places, closed, receipt_of
 from bot.chat.fetching import Foreign, TooHeavy, Unreachable, fetch
 from bot.chat.turns import Turns
-from bot.domain import Ack, Actor, Card, Command, Event, Hint, Inbound, Press, Receipt, Submit, Upload, Visibility
+from bot.domain import Ack, Action, Actor, Card, Command, Event, Hint, Inbound, Press, Receipt, Submit, Upload, Verb, Visibility
 from bot.errors import BadPicture, BotError, Refused, UserError
 from bot.messages import Catalogue
 from bot.ports import Studio
@@ -35,10 +37,13 @@ Interaction = discord.Interaction[Any]
 EMOJI = frozenset({"1\u20e3", "2\u20e3", "3\u20e3", "4\u20e3", "🔄", "❌", "✉", "⭐"})
 UNKNOWN, ANSWERED = 10062, 40060  #: the interaction is too old; somebody (a twin process, a replay) has answered it
 REMEMBERED = 2048
+PRIVATELY = "private"  #: the context of a form that was asked for in private
 
 
 class Handlers:
-    """`removals`: how often a reaction was taken away, part of its delivery's name; it outlives the connection. `hosts`: where pictures may be fetched."""
+    """`removals`: how often a reaction was taken away, part of its delivery's name; it outlives the connection. `hosts`: where pictures may be fetched.
+    `busy`: the tasks that answer something now.
+    """
 
     def __init__(
         self,
@@ -53,21 +58,25 @@ class Handlers:
         max_upload: int,
         paused: Callable[[], bool],
         removals: OrderedDict[str, int],
+        busy: set[asyncio.Task[Any]],
     ) -> None:
         self._client, self._places, self._studio, self._turns, self._catalogue = client, places, studio, turns, catalogue
-        self._session, self._hosts, self._max_upload, self._paused, self._removals = session, hosts, max_upload, paused, removals
+        self._session, self._hosts, self._max_upload, self._paused, self._removals, self._busy = session, hosts, max_upload, paused, removals, busy
 
     # ------------------------------------------------------------------------------------------------ what members do
 
-    async def commanded(self, interaction: Interaction, name: str, text: str = "", pictures: Sequence[Found] = ()) -> None:
-        await self._hear(interaction, events.command(interaction, name, text, pictures), pictures)
+    async def commanded(self, interaction: Interaction, name: str, text: str = "", pictures: Sequence[Found] = (), *, private: bool = False) -> None:
+        """`private` is in the text already; a form that asks for the text remembers it."""
+        await self._hear(interaction, events.command(interaction, name, text, pictures), pictures, context=PRIVATELY if private else "")
 
     async def pressed(self, interaction: Interaction, action: str) -> None:
         await self._hear(interaction, events.press(interaction, action))
 
     async def submitted(self, interaction: Interaction) -> None:
         event, context = events.submit(interaction)
-        if not context:
+        if context == PRIVATELY:
+            event = replace(event, values={**event.values, "words": events.words(event.values.get("words", ""), private=True)})
+        if context in ("", PRIVATELY):
             await self._hear(interaction, event)
             return
         # The form was about a picture in a message: it is looked for only after the acknowledgement.
@@ -99,6 +108,8 @@ class Handlers:
         emoji = str(payload.emoji)
         if emoji.replace("\ufe0f", "") not in EMOJI or payload.user_id == getattr(self._client.user, "id", 0):
             return
+        if payload.member is not None and payload.member.bot:
+            return  # one that marks every picture would have us draw for ever
         key = f"{payload.message_id}:{payload.user_id}:{emoji}"
         removals = self._removals.get(key, 0)
         if not added:
@@ -109,7 +120,8 @@ class Handlers:
         if self._paused():
             return
         try:
-            await self._react(payload, removals, added=added)
+            with self._at_work():
+                await self._react(payload, removals, added=added)
         except (BotError, discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError) as error:
             log.warning("discord.reaction_unanswered", error=repr(error))
 
@@ -135,13 +147,26 @@ class Handlers:
         *,
         find: Callable[[], Awaitable[Sequence[Found]]] | None = None,
         of: Receipt | None = None,
+        context: str = "",
     ) -> None:
         """Greet, acknowledge, handle, show. `find` looks for the pictures after the acknowledgement; `of` may be a message of a job of ours."""
+        with self._at_work():
+            await self._heard(interaction, event, pictures, find, of, context)
+
+    async def _heard(
+        self,
+        interaction: Interaction,
+        event: Command | Press | Submit,
+        pictures: Sequence[Found],
+        find: Callable[[], Awaitable[Sequence[Found]]] | None,
+        of: Receipt | None,
+        context: str,
+    ) -> None:
         if self._paused():
             await self._refuse(interaction, "chat.paused")
             return
         ack = self._studio.greet(event)
-        if not await self._acknowledge(interaction, ack) or ack.form is not None or ack.card is not None:
+        if not await self._acknowledge(interaction, ack, context=context) or ack.form is not None or ack.card is not None:
             return
         try:
             if of is not None and (job_id := await self._studio.job_at(of)):
@@ -177,7 +202,9 @@ class Handlers:
     async def _respond(self, interaction: Interaction, ack: Ack, context: str) -> None:
         response = interaction.response
         if ack.form is not None:
-            await response.send_modal(layout.modal(ack.form, context))
+            form = layout.modal(ack.form, context)
+            form.stop()  # discord.py needs not wait for it: what comes back names its form itself
+            await response.send_modal(form)
         elif ack.card is not None:
             await response.send_message(**layout.message(ack.card).to_send(), ephemeral=True)
         elif ack.in_place and interaction.message is not None:
@@ -201,8 +228,11 @@ class Handlers:
 
     async def _place(self, interaction: Interaction, event: Inbound, card: Card) -> None:
         placed = await self._places.by_token(event.reply_to, card, event.actor, interaction.filesize_limit)
-        self._turns.stands(card, placed)
-        await self._studio.placed(event, card, placed)
+        await self._stand(event, card, placed)
+        if card.status is not None and not card.status.ended and _brings(event):
+            now = await self._studio.card(event.actor, card.job_id)
+            if now.status is not None and now.status.ended:  # on the way here: its end went to the place before
+                self._turns.stands(now, await self._places.by_token(event.reply_to, now, event.actor, interaction.filesize_limit))
 
     async def _whisper(self, interaction: Interaction, card: Card) -> None:
         """To the member alone, beside the answer."""
@@ -234,12 +264,12 @@ class Handlers:
         here = Receipt(platform=PLATFORM, channel=str(payload.channel_id), handle=str(payload.message_id))
         if card.job_id and card.status is None:  # deleted
             await self._client.get_partial_messageable(payload.channel_id).get_partial_message(payload.message_id).delete()
+        elif ack.in_place and card.status is not None:
+            await self._places.edited(here, card, event.actor)
         elif card.status is None or card.visibility is not Visibility.PUBLIC:
-            placed = await self._places.direct(event.actor.id, card, event.actor)
+            placed = await self._places.direct(event.actor.id, card, event.actor, delivery=event.delivery_id)
             if card.status is not None:
                 await self._stand(event, card, placed)
-        elif ack.in_place:
-            await self._places.edited(here, card, event.actor)
         elif card.again and await self._studio.place(card.job_id) is not None:
             log.info("discord.reaction_told_again", job=card.job_id)
         else:
@@ -306,6 +336,23 @@ class Handlers:
         text = self._catalogue.say(error.message, **error.parameters) if isinstance(error, UserError) else self._catalogue.say("error.fault")
         return Card(title=self._catalogue.say("card.sorry"), text=text, visibility=Visibility.PRIVATE)
 
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  discord.py calls us in tasks
+        self._busy.add(task)
+        try:
+            yield
+        finally:
+            self._busy.discard(task)
+
     @staticmethod
     def _member(interaction: Interaction) -> Actor:
         return Actor(platform=PLATFORM, id=str(interaction.user.id), name=interaction.user.display_name)
+
+
+def _brings(event: Inbound) -> bool:
+    """Whether it shows a job that was there before."""
+    if isinstance(event, Press):
+        return Action.decode(event.action).verb is Verb.SHOW
+    return isinstance(event, Command) and event.name == "show"

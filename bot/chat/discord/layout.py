@@ -41,6 +41,9 @@ class PressButton(ui.DynamicItem[ui.Button[ui.View]], template=r"w1:[a-z]+:[0-9A
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         await interaction.client.handlers.pressed(interaction, self.item.custom_id or "")
 
+    def __repr__(self) -> str:
+        return f"<PressButton {self.item.custom_id}>"  # discord.py logs it: a label may hold a member's words
+
 
 class PressSelect(ui.DynamicItem[ui.Select[ui.View]], template=r"w1s:[0-9]+"):
     """A card's select: what was chosen is the encoded action."""

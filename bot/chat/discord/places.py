@@ -4,12 +4,13 @@
 gone) leads to the next; trouble that passes is raised, for the outbox to come back to. 429 and `retry_after` are discord.py's to wait for.
 
 A card that must be a new message carries a nonce made of the job's id: Discord gives back the message that has it instead of posting another, for
-some minutes. Beyond those, a crash between posting and writing the receipt down can post an end twice.
+some minutes, and that one is edited if it shows something older. Beyond those, a crash between posting and writing the receipt down can post an end twice.
 """
 
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -53,6 +54,9 @@ CLOSED = frozenset(
     }
 )
 TOO_LARGE = 40005
+UNEXPLAINED = frozenset(
+    {0, 40333}
+)  #: a refusal that is none of Discord's reasons: a token being changed, its gatekeeper; another way is tried, but it may pass
 
 
 class Way(enum.Enum):
@@ -86,9 +90,9 @@ def receipt_of(data: discord.Message) -> Receipt:
     return Receipt(platform=PLATFORM, channel="" if data.flags.ephemeral else str(data.channel.id), handle=str(data.id))
 
 
-def nonce(job_id: str) -> str:
-    """25 characters at most: a ULID's first says nothing before the year 10889."""
-    return job_id[-limits.NONCE :]
+def nonce(job_id: str, instead_of: str = "") -> str:
+    """25 characters at most: a ULID's first says nothing before the year 10889. Another one for a message that comes `instead_of` one that is gone."""
+    return hashlib.sha256(f"{job_id}/{instead_of}".encode()).hexdigest()[: limits.NONCE] if instead_of else job_id[-limits.NONCE :]
 
 
 class Places:
@@ -145,6 +149,7 @@ class Places:
     async def show(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None, now: datetime) -> Receipt | None:
         """By the first way that is open; None when there is none. Raises what may pass (5xx, connections, timeouts)."""
         owner = Actor(platform=PLATFORM, id=reply_to.user)
+        unexplained: discord.HTTPException | None = None
         for way in ways(reply_to, card, receipt, now):
             try:
                 return await self._by(way, reply_to, card, receipt, owner)
@@ -152,6 +157,9 @@ class Places:
                 if not closed(error):
                     raise
                 log.info("discord.way_closed", way=way.value, job=card.job_id, status=error.status, code=error.code)
+                unexplained = error if error.code in UNEXPLAINED else unexplained
+        if unexplained is not None:
+            raise unexplained
         log.warning("discord.nowhere_to_show", job=card.job_id, user=reply_to.user)
         return None
 
@@ -170,9 +178,9 @@ class Places:
                 assert receipt is not None  # noqa: S101  `ways` saw it
                 return await self.edited(receipt, card, owner)
             case Way.POST:
-                return await self.posted(reply_to.channel, card, owner)
+                return await self.posted(reply_to.channel, card, owner, instead_of=receipt.handle if receipt else "")
             case Way.DIRECT:
-                return await self.direct(reply_to.user, card, owner)
+                return await self.direct(reply_to.user, card, owner, instead_of=receipt.handle if receipt else "")
 
     async def by_token(self, reply_to: ReplyTo, card: Card, owner: Actor, limit: int) -> Receipt:
         """The interaction's own answer, whether it is there already or still "thinking"."""
@@ -192,27 +200,45 @@ class Places:
         await self.written(send, card, owner, self.limit(receipt.channel))
         return receipt
 
-    async def posted(self, channel: str, card: Card, owner: Actor, *, answers: int | None = None) -> Receipt:
-        """A new message, as an answer to another one where that is given. A job's is posted once, by its nonce."""
+    async def posted(self, channel: str, card: Card, owner: Actor, *, answers: int | None = None, instead_of: str = "") -> Receipt:
+        """A new message, as an answer to another one where that is given. A job's is posted once, by its nonce; again `instead_of` one that is gone."""
         place = self._client.get_partial_messageable(int(channel))
-        return receipt_of(await self.written(self._sender(place, card, answers), card, owner, self.limit(channel)))
+        return await self._anew(place, card, owner, self.limit(channel), answers, instead_of)
 
-    async def direct(self, user: str, card: Card, owner: Actor) -> Receipt:
+    async def direct(self, user: str, card: Card, owner: Actor, *, instead_of: str = "", delivery: str = "") -> Receipt:
+        """`delivery`: of the event that a card without a job answers, which may be told twice."""
         place = await self._client.create_dm(discord.Object(int(user)))
-        return receipt_of(await self.written(self._sender(place, card, None), card, owner, limits.ATTACHMENT))
+        return await self._anew(place, card, owner, limits.ATTACHMENT, None, instead_of, delivery)
 
-    def _sender(self, place: discord.abc.Messageable, card: Card, answers: int | None) -> Callable[[Parts], Awaitable[discord.Message]]:
+    async def _anew(
+        self, place: discord.abc.Messageable, card: Card, owner: Actor, limit: int, answers: int | None, instead_of: str, delivery: str = ""
+    ) -> Receipt:
         more: dict[str, Any] = {}
         if card.job_id and card.status is not None:
-            more["nonce"] = nonce(card.job_id)
+            more["nonce"] = nonce(card.job_id, instead_of)
+        elif delivery:
+            more["nonce"] = nonce("", delivery)
         if answers is not None:
             channel_id = getattr(place, "id", 0)
             more["reference"] = discord.MessageReference(message_id=answers, channel_id=channel_id, fail_if_not_exists=False)
+        fresh = True
 
         async def send(parts: Parts) -> discord.Message:
-            return await place.send(**parts.to_send(), **more, allowed_mentions=NOBODY)
+            nonlocal fresh
+            message = await place.send(**parts.to_send(), **more, allowed_mentions=NOBODY)
+            fresh = _shows(message, parts)
+            return message
 
-        return send
+        placed = receipt_of(await self.written(send, card, owner, limit))
+        if "nonce" in more and not fresh:  # posted before, when the card was younger, and never confirmed
+            return await self.edited(placed, card, owner)
+        return placed
+
+
+def _shows(message: discord.Message, parts: Parts) -> bool:
+    embeds = [each.description for each in message.embeds]
+    same = message.content.strip() == parts.content.strip() and len(message.attachments) == len(parts.files)
+    return same and (not parts.embeds or embeds == [each.description for each in parts.embeds])
 
 
 def _bare(card: Card) -> Card:

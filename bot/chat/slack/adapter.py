@@ -71,7 +71,7 @@ class SlackAdapter:
         self._home = Home(self._wire, self._files, catalogue, self._spawn_idle, monotonic)
         self._posts = Posts(self._wire, self._files, memos, self._turns, clock, self._picture, monotonic)
         self._studio: Studio | None = None
-        self._http = None if app_token else HttpIntake(host, port)
+        self._http = None if app_token else HttpIntake(host, port, signing_secret)
         self._socket: SocketIntake | None = None
         self._joining: asyncio.Task[None] | None = None
         self._paused = self._closed = False

@@ -23,6 +23,9 @@ EVENT = "wordup_job"  #: of a message's metadata
 _CELLS = 10
 _ABREAST = 5  #: buttons that stand beside each other on a phone held sideways; links join a row up to here
 _COMMANDS = re.compile(r"(?<![\w/])/(history|info|queue|cancel|show|help|web)\b")
+_ALIKE = str.maketrans({"*": "∗", "`": "ˋ", "~": "∼"})
+_EDGE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")  #: an underscore that is not within a word
+_QUOTE = re.compile(r"^>+")
 _NOTHING = "\u200b"  #: a space without width: what reads the prompt takes it out again
 
 
@@ -70,9 +73,14 @@ def plain(text: str, limit: int) -> Block:
     return {"type": "plain_text", "text": fit(text, limit) or _NOTHING, "emoji": True}
 
 
+def literal(text: str) -> str:
+    """One line that stays what it is between Slack's marks: those of the words are set as their look-alikes."""
+    return " ".join(_EDGE.sub("＿", text).translate(_ALIKE).split())
+
+
 def bold(text: str, limit: int) -> str:
-    """One bold line: an asterisk or backtick of the words would end it early, so they are set as their look-alikes."""
-    line = " ".join(text.replace("*", "∗").replace("`", "ˋ").split())
+    """One bold line."""
+    line = literal(text)
     return f"*{fit(line, limit - 2)}*" if line else ""
 
 
@@ -161,7 +169,10 @@ def details(card: Card) -> list[Block]:
     if card.status is not None:
         line = " · ".join(f"{label} {value}" for label, value in card.details)
         return [{"type": "context", "elements": [plain(line, limits.FIELD)]}]
-    fields = [{"type": "mrkdwn", "text": f"{bold(label, 200)}\n{fit(value, limits.FIELD - 210)}", "verbatim": True} for label, value in card.details]
+    fields = [
+        {"type": "mrkdwn", "text": f"{bold(label, 200)}\n{fit(_QUOTE.sub('›', literal(value)), limits.FIELD - 210)}", "verbatim": True}
+        for label, value in card.details
+    ]
     return [{"type": "section", "fields": fields[at : at + limits.FIELDS]} for at in range(0, len(fields), limits.FIELDS)]
 
 

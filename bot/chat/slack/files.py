@@ -35,6 +35,7 @@ Bytes = Callable[[Actor, str], Awaitable[bytes]]
 WAITS = (0.1, 0.2, 0.4, 0.8, 1.5, 2.0, 3.0, 4.0)  #: seconds between looks at whether a file can be shown yet
 MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")  #: what image blocks show
 _CHUNK = 64 * 1024
+_UPLOAD = "upload"  #: where pictures are sent to, beside the methods of `Pace`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,11 +136,19 @@ class Files:
         session = self._wire.session
         if session is None or session.closed:
             raise trouble.Later("closing")
-        async with session.post(url, data=data, allow_redirects=False) as answer:
-            if answer.status == 429 or answer.status >= 500:
-                raise trouble.Later(f"upload: {answer.status}")
-            if answer.status != 200:
-                raise trouble.Never(f"upload: {answer.status}")
+        await self._wire.pace.wait(_UPLOAD)
+        try:
+            async with session.post(url, data=data, allow_redirects=False) as answer:
+                status, headers = answer.status, answer.headers
+        except (aiohttp.ClientError, TimeoutError) as error:  # some name the address, which is a key
+            raise trouble.Later(f"upload: {type(error).__name__}") from None
+        if status == 429 or status >= 500:
+            later = trouble.Later(f"upload: {status}")
+            if status == 429:
+                self._wire.pace.told(_UPLOAD, later, trouble.seconds_in(headers))
+            raise later
+        if status != 200:
+            raise trouble.Never(f"upload: {status}")
 
     async def _processed(self, file: str) -> None:
         """Wait until Slack knows what kind of file it is: until then no block may show it. Raises Later."""

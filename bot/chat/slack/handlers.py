@@ -23,7 +23,7 @@ from bot.chat.slack.posts import Answers, Posts
 from bot.chat.slack.wire import Wire
 from bot.chat.turns import Turns
 from bot.domain import Ack, Action, Card, Command, Form, Inbound, Press, Receipt, Submit, Upload, Verb, Visibility
-from bot.errors import BadPicture, NotFound
+from bot.errors import BadPicture, BotError, Fault, NotFound
 from bot.ports import Studio
 
 log = structlog.get_logger(__name__)
@@ -80,7 +80,11 @@ class Handlers:
         spot = events.spot_of_interaction(body, self.team)
         if await self._refused_pause(spot):
             return
-        job_id = await self._studio.job_at(_receipt(spot))
+        try:
+            job_id = await self._studio.job_at(_receipt(spot))
+        except Fault as error:
+            await self._sorry(spot, self._say(error.message, **error.parameters))
+            return
         picture = events.shared_picture(body.get("message") or {})
         if body.get("callback_id") == "upscale":
             uploads = _HOLDER if picture is not None and not job_id else ()
@@ -139,7 +143,7 @@ class Handlers:
         if picture is not None and isinstance(event, Command | Submit):
             try:
                 event = replace(event, uploads=(await self._fetched(spot, picture),))
-            except BadPicture as error:
+            except BotError as error:
                 await self._sorry(spot, self._say(error.message, **error.parameters), answers)
                 return
         card: Card | None = None
@@ -184,11 +188,13 @@ class Handlers:
         if self._kit.turns.stale(card):  # its end was shown elsewhere while this one was on its way
             with contextlib.suppress(NotFound):
                 card = await self._studio.card(spot.actor, card.job_id)
-        placed = await self._posts.deliver(event.reply_to, card, before)
-        if placed is None:
+        again = _shows_again(event)
+        placed = await self._posts.deliver(event.reply_to, card, before, self._studio.job_at if again else None)
+        if placed is None:  # neither here nor directly
+            await self._sorry(spot, self._say("chat.not_shown"), answers)
             return None
         await self._studio.placed(event, card, placed)
-        if _shows_again(event) and card.status is not None and not card.status.ended:
+        if again and card.status is not None and not card.status.ended:
             await self._caught_up(spot, card, placed)
         return placed
 
@@ -250,7 +256,8 @@ class Handlers:
             log.warning("slack.no_direct", error=trouble.name_of(error) or type(error).__name__)
             await self._sorry(spot, self._say("error.fault"), answers)
             return
-        there = replace(spot, channel=dm, thread="", message="", ephemeral=False, response_url="")
+        once = events.delivery(f"{spot.channel}/{spot.message}/{spot.user}")  # a double click has two triggers
+        there = replace(spot, channel=dm, thread="", message="", ephemeral=False, response_url="", delivery=once)
         await self._answer(there, events.said(there, "imagine", words, self.now()))
         note = Card(title=self._say("chat.direct"), visibility=Visibility.PRIVATE)
         if spot.ephemeral:

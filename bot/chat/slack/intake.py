@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app, send_async_response
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.signature import SignatureVerifier
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
@@ -97,6 +99,17 @@ def bolt(wire: Wire, signing_secret: str, handlers: Handlers, spawn: Spawn) -> A
 class Socket(SocketModeClient):
     """The SDK's client, but an address that led nowhere is given up after a while: each can be used once, and it would be tried for ever."""
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.taking: set[asyncio.Task[None]] = set()  # what came in, until it is acknowledged; connecting anew is among it
+
+    async def process_message(self) -> None:
+        told = await self.message_queue.get()
+        message = json.loads(told) if told.startswith("{") else {}
+        task = asyncio.create_task(self.run_message_listeners(message, told), name="slack takes")
+        self.taking.add(task)
+        task.add_done_callback(self.taking.discard)
+
     async def connect(self) -> None:
         while not self.closed:
             with contextlib.suppress(TimeoutError):
@@ -129,7 +142,7 @@ class SocketIntake:
         client = self._client
         with contextlib.suppress(Exception):  # of whatever kind: it is going anyway
             await client.close()  # type: ignore[no-untyped-call]
-        left = [task for task in (client.message_processor, client.current_session_monitor, client.message_receiver) if task is not None]
+        left = [task for task in (client.message_processor, client.current_session_monitor, client.message_receiver, *client.taking) if task is not None]
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
@@ -141,8 +154,9 @@ class SocketIntake:
 class HttpIntake:
     """Slack posts to us. Until we know who we are, it is asked to try again."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, signing_secret: str) -> None:
         self._host, self._port = host, port
+        self._verifier = SignatureVerifier(signing_secret)
         self._app: AsyncApp | None = None
         self._runner: web.AppRunner | None = None
         self.url = ""
@@ -169,11 +183,20 @@ class HttpIntake:
     async def _post(self, request: web.Request) -> web.StreamResponse:
         if self._app is None:
             return web.Response(status=503, headers={"Retry-After": "5"})
+        body = await request.read()
+        if not self._signed(body, request.headers):  # before anything of it is read
+            return web.Response(status=401)
         try:
             asked = await to_bolt_request(request)
-        except UnicodeDecodeError:
+        except (ValueError, LookupError):
             return web.Response(status=400)
         return await to_aiohttp_response(await self._app.async_dispatch(asked))
+
+    def _signed(self, body: bytes, headers: Mapping[str, str]) -> bool:
+        try:
+            return self._verifier.is_valid_request(body, headers)
+        except (ValueError, TypeError):  # no number, no text, not ASCII
+            return False
 
     async def aclose(self) -> None:
         runner, self._runner = self._runner, None

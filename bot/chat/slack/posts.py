@@ -20,7 +20,7 @@ from slack_sdk.errors import SlackApiError
 from bot.chat.slack import blocks, limits, trouble
 from bot.chat.slack.events import PLATFORM, Spot, addressed
 from bot.chat.slack.files import Bytes, Files, Uploaded
-from bot.chat.slack.wire import Wire
+from bot.chat.slack.wire import Passed, Wire
 from bot.chat.turns import Turns
 from bot.domain import Actor, Card, Receipt, ReplyTo, Visibility
 from bot.ports import Memos
@@ -57,26 +57,29 @@ class Posts:
 
     # -- what the outbox asks for
 
-    async def show(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None, *, fresh: bool = False) -> Receipt | None:
-        """Change the job's message, or post one. `fresh`: it is known that there is none. Raises what is worth another try; None: nobody to tell."""
+    async def show(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None, *, fresh: bool = False, passed: Passed | None = None) -> Receipt | None:
+        """Change the job's message, or post one. Raises what is worth another try; None: nobody to tell.
+
+        `fresh`: it is known that there is none. `passed`: the job stands elsewhere too, in messages that this says yes to; another is wanted.
+        """
         if self._turns.stale(card):
             return receipt or self._turns.place(card.job_id)
-        known = receipt or (None if fresh else self._turns.place(card.job_id))
+        known = receipt or (None if fresh or passed else self._turns.place(card.job_id))
         if known is not None and await self._edited(known, card, reply_to.user):
             return self._stands(card, known)
         channel, thread = addressed(reply_to)
         if card.visibility is Visibility.PUBLIC and reply_to.can_post and channel:
-            placed = await self._placed(channel, thread, card, reply_to.user, look=not fresh)
+            placed = await self._placed(channel, thread, card, reply_to.user, look=not fresh, passed=passed)
             if placed is not None:
                 return self._stands(card, placed)
         try:
             dm = await self._wire.dm(reply_to.user)
         except SlackApiError as error:
-            if trouble.passing(error) or trouble.name_of(error) not in trouble.MEMBER_GONE:
+            if trouble.passing(error) or trouble.name_of(error) not in trouble.MEMBER_GONE - trouble.BAD_TOKEN:
                 raise
             log.info("slack.nobody_to_tell", job=card.job_id, error=trouble.name_of(error))
             return None
-        placed = await self._placed(dm, thread if dm == channel else "", card, reply_to.user, look=not fresh)
+        placed = await self._placed(dm, thread if dm == channel else "", card, reply_to.user, look=not fresh, passed=passed)
         if placed is None:
             log.info("slack.nobody_to_tell", job=card.job_id, error="direct message closed")
             return None
@@ -98,14 +101,14 @@ class Posts:
 
     # -- what handlers ask for
 
-    async def deliver(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None) -> Receipt | None:
+    async def deliver(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None, passed: Passed | None = None) -> Receipt | None:
         """`show` with patience: the first time it is known that no message is there, later ones look. Raises when it does not work at all."""
         fresh = receipt is None and not card.again
 
         async def once() -> Receipt | None:
             nonlocal fresh
             first, fresh = fresh, False
-            return await self.show(reply_to, card, receipt, fresh=first)
+            return await self.show(reply_to, card, receipt, fresh=first, passed=passed)
 
         return await trouble.patiently(once)
 
@@ -137,8 +140,11 @@ class Posts:
             return
         mine = spot.channel.startswith("D") and not spot.ephemeral and await self._wire.is_in(spot.channel)
         if mine:
-            await self._direct(spot, card, spot.channel)
-            return
+            try:
+                await self._direct(spot, card, spot.channel)
+                return
+            except trouble.EXPECTED as error:  # it may be one between two members: whether we are in it could not be asked
+                log.info("slack.no_direct", error=trouble.name_of(error) or type(error).__name__)
         message = await self._rendered(card, spot.user)
         body = {"text": message.text, "blocks": list(message.blocks), "response_type": "ephemeral", "replace_original": replace}
         if spot.thread and not replace:
@@ -177,10 +183,10 @@ class Posts:
             raise
         return True
 
-    async def _placed(self, channel: str, thread: str, card: Card, user: str, *, look: bool) -> Receipt | None:
+    async def _placed(self, channel: str, thread: str, card: Card, user: str, *, look: bool, passed: Passed | None = None) -> Receipt | None:
         """Where it was posted, or found and changed; None where the bot may not write."""
         if look and card.job_id:
-            found = await self._wire.find(channel, thread, card.job_id)
+            found = await self._wire.find(channel, thread, card.job_id, passed)
             if found is not None and await self._edited(found, card, user):
                 return found
         try:

@@ -6,7 +6,7 @@ Names are those of https://docs.slack.dev/reference/methods; read by everything 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import aiohttp
@@ -97,7 +97,11 @@ def retry_after(error: BaseException) -> float | None:
     """Seconds that a 429 asks to wait; None for anything else."""
     if status_of(error) != 429 and name_of(error) not in ("ratelimited", "rate_limited"):
         return None
-    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    return seconds_in(getattr(getattr(error, "response", None), "headers", None) or {})
+
+
+def seconds_in(headers: Mapping[str, Any]) -> float:
+    """Of a 429's headers; one where they do not say."""
     try:
         return max(1.0, float(headers.get("Retry-After", 1)))
     except (TypeError, ValueError):

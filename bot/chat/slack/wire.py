@@ -1,17 +1,19 @@
 """Everything asked of Slack's Web API, behind plain methods. Owned by `bot.chat.slack.adapter`; used by posts, files, home and handlers.
 
-Two clients over one session: one that waits for Slack's `Retry-After` (twice at most), and a quick one that never does, for progress, which may be
-lost. Neither tries a lost connection again by itself: a message may have been posted by then, and only who posts can look. Raises SlackApiError,
-aiohttp.ClientError and TimeoutError; `bot.chat.slack.trouble` says what they mean.
+Two clients over one session: one that waits for Slack's `Retry-After` (and asks twice more at most), and a quick one that never does, for progress,
+which may be lost. Until that time has passed neither asks for the same method, whoever was told. Neither tries a lost connection again by itself: a
+message may have been posted by then, and only who posts can look. Raises SlackApiError, aiohttp.ClientError and TimeoutError;
+`bot.chat.slack.trouble` says what they mean.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,8 +21,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import structlog
 from slack_sdk.errors import SlackApiError
-from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.chat.slack import trouble
 from bot.chat.slack.blocks import EVENT, Message
@@ -36,6 +38,9 @@ LOOKED_AT = 50  #: newest messages among which a job's own is looked for before 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _REMEMBERED = 2048
 
+Passed = Callable[[Receipt], Awaitable[object]]
+"""Whether a message is none that is looked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -44,20 +49,70 @@ class Identity:
     bot: str
 
 
+class Pace:
+    """Slack's `Retry-After`, by method: until then it is not asked again, by nobody."""
+
+    def __init__(self) -> None:
+        self._refused: dict[str, tuple[float, BaseException]] = {}
+
+    def told(self, method: str, error: BaseException, seconds: float) -> None:
+        until = asyncio.get_running_loop().time() + seconds
+        if until > self._refused.get(method, (0.0, error))[0]:
+            self._refused[method] = (until, error)
+
+    def refusal(self, method: str) -> BaseException | None:
+        """What Slack said, while it holds."""
+        until, error = self._refused.get(method, (0.0, None))
+        return error if asyncio.get_running_loop().time() < until else None
+
+    async def wait(self, method: str) -> None:
+        while True:
+            seconds = self._refused[method][0] - asyncio.get_running_loop().time() if method in self._refused else 0.0
+            if seconds <= 0:
+                return
+            await asyncio.sleep(seconds)
+
+
+class _Client(AsyncWebClient):
+    """The SDK's, in step with the others; `retries` 0: it refuses by itself what it would have to wait for."""
+
+    def __init__(self, pace: Pace, retries: int, **settings: Any) -> None:
+        super().__init__(retry_handlers=[], **settings)
+        self._pace, self._retries = pace, retries
+
+    async def api_call(self, api_method: str, **arguments: Any) -> AsyncSlackResponse:
+        for left in range(self._retries, -1, -1):
+            if self._retries:
+                await self._pace.wait(api_method)
+            elif (refusal := self._pace.refusal(api_method)) is not None:
+                raise SlackApiError("Slack asked to wait", getattr(refusal, "response", None))  # type: ignore[no-untyped-call]
+            try:
+                return await super().api_call(api_method, **arguments)
+            except SlackApiError as error:
+                seconds = trouble.retry_after(error)
+                if seconds is None:
+                    raise
+                self._pace.told(api_method, error, seconds)
+                if not left:
+                    raise
+        raise AssertionError  # the last one returns or raises
+
+
 class Wire:
     def __init__(self, *, bot_token: str, app_token: str, api_url: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._bot_token, self._app_token, self._api_url, self._monotonic = bot_token, app_token, api_url, monotonic
         self.logger = quiet_logger()
         self.session: aiohttp.ClientSession | None = None
-        self.client = self._client([AsyncRateLimitErrorRetryHandler(max_retry_count=RETRIES)])
-        self._quick = self._client([])
+        self.pace = Pace()
+        self.client = self._client(RETRIES)
+        self._quick = self._client(0)
         self.identity = Identity(team="", user="", bot="")
         self._members: OrderedDict[str, float] = OrderedDict()
         self._dms: OrderedDict[str, str] = OrderedDict()
         self._names: OrderedDict[str, str] = OrderedDict()
 
-    def _client(self, handlers: list[Any]) -> AsyncWebClient:
-        client = AsyncWebClient(token=self._bot_token, base_url=self._api_url, retry_handlers=handlers, logger=self.logger)
+    def _client(self, retries: int) -> AsyncWebClient:
+        client = _Client(self.pace, retries, token=self._bot_token, base_url=self._api_url, logger=self.logger)
         if urlsplit(self._api_url).hostname in LOOPBACK:
             client.proxy = None  # a proxy of the environment leads outwards
         return client
@@ -91,6 +146,7 @@ class Wire:
             except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
                 if isinstance(error, SlackApiError) and trouble.name_of(error) == "missing_scope":
                     self._names[user] = ""
+                    _trim(self._names)
                 return ""
             about: Mapping[str, Any] = told["user"] or {}
             profile: Mapping[str, Any] = about.get("profile") or {}
@@ -152,8 +208,8 @@ class Wire:
     async def whisper(self, channel: str, thread: str, user: str, message: Message) -> None:
         await self.client.chat_postEphemeral(channel=channel, user=user, thread_ts=thread or None, text=message.text, blocks=list(message.blocks))
 
-    async def find(self, channel: str, thread: str, job_id: str) -> Receipt | None:
-        """The newest message of ours about that job among the last ones; None also where the bot may not look."""
+    async def find(self, channel: str, thread: str, job_id: str, passed: Passed | None = None) -> Receipt | None:
+        """The newest message of ours about that job among the last ones; None also where the bot may not look. `passed`: not that one."""
         try:
             if thread:
                 told = await self.client.conversations_replies(channel=channel, ts=thread, include_all_metadata=True, limit=LOOKED_AT)
@@ -167,7 +223,9 @@ class Wire:
             metadata = said.get("metadata") or {}
             ours = said.get("user") == self.identity.user or said.get("bot_id") == self.identity.bot
             if ours and metadata.get("event_type") == EVENT and (metadata.get("event_payload") or {}).get("job_id") == job_id:
-                return Receipt(platform=PLATFORM, channel=channel, handle=str(said["ts"]))
+                found = Receipt(platform=PLATFORM, channel=channel, handle=str(said["ts"]))
+                if passed is None or not await passed(found):
+                    return found
         return None
 
     # -- response URLs
