@@ -30,7 +30,9 @@ def allowed(url: str, hosts: Collection[str]) -> bool:
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
         return False
-    if parts.username or parts.password or (host if port is None else f"{host}:{port}") not in hosts:
+    usual = {"https": 443, "http": 80}.get(parts.scheme)
+    names = {host, f"{host}:{port or usual}"} if port in (None, usual) else {f"{host}:{port}"}
+    if parts.username or parts.password or names.isdisjoint(hosts):
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
 

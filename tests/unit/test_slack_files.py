@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import pytest
 
-from bot.chat.slack.files import Files
-from bot.chat.slack.wire import Wire, quiet_logger
-from tests.unit.house import ENGLISH
-
-
-def files(*hosts: str) -> Files:
-    wire = Wire(bot_token="xoxb-1", app_token="", api_url="https://slack.com/api/")
-    memos: Any = None
-    return Files(wire, memos, ENGLISH, token="xoxb-1", hosts=frozenset(hosts), max_upload=1)
+from bot.chat.fetching import allowed
+from bot.chat.slack.wire import quiet_logger
 
 
 @pytest.mark.parametrize(
@@ -37,7 +29,7 @@ def files(*hosts: str) -> Files:
     ],
 )
 def test_the_token_is_shown_to_the_named_hosts_only(url: str, ours: bool) -> None:
-    assert files("files.slack.com", "127.0.0.1:8080")._ours(url) is ours
+    assert allowed(url, frozenset({"files.slack.com", "127.0.0.1:8080"})) is ours
 
 
 def test_what_the_sdk_logs_has_no_addresses_and_no_tracebacks(caplog: pytest.LogCaptureFixture) -> None:

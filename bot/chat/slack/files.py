@@ -11,18 +11,18 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 import aiohttp
 import structlog
 from slack_sdk.errors import SlackApiError
 
+from bot.chat.fetching import Foreign, TooHeavy, Unreachable, fetch
 from bot.chat.pictures import fitted_async
 from bot.chat.slack import limits, trouble
 from bot.chat.slack.blocks import Catalogue
 from bot.chat.slack.events import FileRef
-from bot.chat.slack.wire import LOOPBACK, Wire
+from bot.chat.slack.wire import Wire
 from bot.domain import Actor, Card, Picture, Upload
 from bot.errors import BadPicture, NotFound
 from bot.ports import Memos
@@ -34,7 +34,6 @@ Bytes = Callable[[Actor, str], Awaitable[bytes]]
 
 WAITS = (0.1, 0.2, 0.4, 0.8, 1.5, 2.0, 3.0, 4.0)  #: seconds between looks at whether a file can be shown yet
 MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")  #: what image blocks show
-_CHUNK = 64 * 1024
 _UPLOAD = "upload"  #: where pictures are sent to, beside the methods of `Pace`
 
 
@@ -184,46 +183,19 @@ class Files:
 
     async def fetch(self, ref: FileRef) -> Upload:
         """A member's file. Raises BadPicture, whose message says what to do."""
-        url = ref.url
         try:
-            if not url:
-                told = await self._wire.client.files_info(file=ref.id)
-                url = str((told["file"] or {}).get("url_private") or "")
-            if not self._ours(url):
-                raise BadPicture("chat.foreign")
-            return Upload(name=ref.name, data=await self._read(url))
-        except (SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            url = ref.url or str(((await self._wire.client.files_info(file=ref.id))["file"] or {}).get("url_private") or "")
+            if (session := self._wire.session) is None:
+                raise trouble.Later("closing")
+            headers = {"Authorization": f"Bearer {self._token}"}
+            return Upload(name=ref.name, data=await fetch(session, url, self._hosts, limit=self._max_upload, headers=headers))
+        except Foreign:
+            raise BadPicture("chat.foreign") from None
+        except TooHeavy:
+            raise BadPicture("error.picture_too_heavy", limit=max(1, self._max_upload // 2**20)) from None
+        except (Unreachable, SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
             log.info("slack.not_fetched", error=trouble.name_of(error) or type(error).__name__)
             raise BadPicture("chat.unreachable") from None
-
-    def _ours(self, url: str) -> bool:
-        """Whether the token may be shown to that host."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            return False
-        host = parts.hostname or ""
-        names = {f"{host}:{port}" if port else host}
-        if port in (None, 443 if parts.scheme == "https" else 80):
-            names.add(host)
-        safe = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)
-        return safe and not parts.username and not parts.password and bool(names & self._hosts)
-
-    async def _read(self, url: str) -> bytes:
-        session = self._wire.session
-        if session is None:
-            raise trouble.Later("closing")
-        headers = {"Authorization": f"Bearer {self._token}"}
-        async with session.get(url, headers=headers, allow_redirects=False) as answer:
-            if answer.status != 200 or answer.content_type.startswith("text/html"):  # the sign-in page: we may not see it
-                raise BadPicture("chat.unreachable")
-            data = bytearray()
-            async for chunk in answer.content.iter_chunked(_CHUNK):
-                data += chunk
-                if len(data) > self._max_upload:
-                    raise BadPicture("error.picture_too_heavy", limit=max(1, self._max_upload // 2**20))
-            return bytes(data)
 
 
 def _key(card: Card, first: Picture) -> str:

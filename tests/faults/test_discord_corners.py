@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,30 +14,11 @@ from engine.fake import FakeEngine
 from tests.fakes.discord import DiscordWire, File
 from tests.fakes.discord.interactions import NoAnswer
 from tests.fakes.studio import paint
-from tests.scenario.bots import discord_settings, running, unknown_requests
+from tests.scenario.bots import discord_settings, running
 from tests.scenario.discord_scene import Gate, asked, done, held, told
 
 POST, CALLBACK = "POST /channels/{channel}/messages", "POST /interactions/{interaction}/{token}/callback"
 ORIGINAL = "PATCH /webhooks/{app}/{token}/messages/@original"
-
-
-@pytest.fixture
-async def wire() -> AsyncIterator[DiscordWire]:
-    async with DiscordWire() as wire:
-        yield wire
-        assert wire.violations == [] and not unknown_requests(wire)
-
-
-@pytest.fixture
-def gate() -> Gate:
-    return Gate()
-
-
-@pytest.fixture
-async def bot(wire: DiscordWire, tmp_path, gate: Gate) -> AsyncIterator[App]:
-    async with held(wire, tmp_path, gate) as app:
-        yield app
-        gate.open.set()
 
 
 # ------------------------------------------------------------------------------------------------ private stays private
