@@ -6,15 +6,12 @@ of different platforms can be compared. `bot/cards.py` decides what is in them; 
 
 from __future__ import annotations
 
-import asyncio
-import html.parser
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from bot.app import App, load_secret
 from bot.chat.web.signin import mint
@@ -22,62 +19,12 @@ from engine.fake import FakeEngine
 from tests.fakes import discord, slack
 from tests.fakes.slack.readers import unescaped
 from tests.scenario.bots import discord_settings, running, slack_settings, unknown_requests
+from tests.scenario.seen import Seen, Stage, form, poll
+from tests.scenario.stage_web import WebStage
 from tests.scenario.visitor import Visitor
 
-PATIENCE = 60.0
-WAITS = re.compile(r"^(Queued|Drawing)")
 #: Emoji of a script → Slack's names.
 NAMES = {"1️⃣": "one", "2️⃣": "two", "3️⃣": "three", "4️⃣": "four", "🔄": "arrows_counterclockwise", "❌": "x", "✉️": "email", "⭐": "star"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """A card as somebody reads it. `alone`: only the member who asked sees it; `place` is the platform's own message, to press on."""
-
-    title: str
-    text: str = ""
-    code: str = ""
-    pictures: bool = False
-    details: str = ""
-    rows: tuple[tuple[str, ...], ...] = ()
-    fields: tuple[str, ...] = ()  #: of a form: label and value
-    alone: bool = False
-    place: Any = field(default=None, compare=False)
-
-    @property
-    def waits(self) -> bool:
-        return bool(WAITS.match(self.text))
-
-    def lines(self) -> list[str]:
-        """As it stands in a script."""
-        found = [f"{'(to you) ' if self.alone else ''}{self.title}", *self.text.split("\n"), *(f"> {line}" for line in self.code.split("\n") if line)]
-        found += ["(pictures)"] * self.pictures + [self.details] + [" ".join(f"[{label}]" for label in row) for row in self.rows]
-        found += [f"({each})" for each in self.fields]
-        return [line.strip() for line in found if line.strip()]
-
-
-class Stage(Protocol):
-    """One platform. `who` is "ada" or "bob"."""
-
-    name: str
-
-    async def say(self, who: str, command: str, text: str, *, begun: bool = False) -> Seen:
-        """`begun`: what is seen first, and not what it becomes."""
-
-    async def press(self, who: str, card: Seen, label: str) -> Seen: ...
-
-    async def fill(self, who: str, form: Seen, words: str) -> Seen: ...
-
-    async def react(self, who: str, card: Seen, emoji: str) -> Seen: ...
-
-
-async def _poll(look: Callable[[], Seen | None], *, begun: bool = False) -> Seen:
-    """The first thing to see that does not wait for more; with `begun`, the first at all."""
-    end = asyncio.get_running_loop().time() + PATIENCE
-    while (found := look()) is None or (found.waits and not begun):
-        assert asyncio.get_running_loop().time() < end, f"nothing came of it: {found}"
-        await asyncio.sleep(0.02)
-    return found
 
 
 # ------------------------------------------------------------------------------------------------ Discord
@@ -144,7 +91,7 @@ class DiscordStage:
         else:
             answer = await self.wire.press(self._user(who), message, label)
         if answer.kind == "deferred_update":
-            return await _poll(lambda: read_discord(answer.followups[0]) if answer.followups else read_discord(message) if message.edits > edits else None)
+            return await poll(lambda: read_discord(answer.followups[0]) if answer.followups else read_discord(message) if message.edits > edits else None)
         return await self._seen(answer)
 
     async def fill(self, who: str, form: Seen, words: str) -> Seen:
@@ -165,11 +112,11 @@ class DiscordStage:
                 return Seen(title="(gone)")
             return read_discord(message) if message.edits > edits else None
 
-        return await _poll(look)
+        return await poll(look)
 
     async def _seen(self, answer: discord.Answer, *, begun: bool = False) -> Seen:
         if answer.kind == "modal":
-            return _form(answer.modal["title"], [(part["label"], part["component"].get("value", "")) for part in answer.modal["components"]], answer)
+            return form(answer.modal["title"], [(part["label"], part["component"].get("value", "")) for part in answer.modal["components"]], answer)
 
         def look() -> Seen | None:
             if answer.followups:
@@ -177,11 +124,7 @@ class DiscordStage:
             message = answer.interaction.original
             return read_discord(message) if message is not None and not message.loading and not message.deleted else None
 
-        return await _poll(look, begun=begun)
-
-
-def _form(title: str, fields: list[tuple[str, str]], place: Any) -> Seen:
-    return Seen(title=f"Form: {title}", fields=tuple(f"{label}: {value}".strip().rstrip(":") for label, value in fields), place=place)
+        return await poll(look, begun=begun)
 
 
 # ------------------------------------------------------------------------------------------------ Slack
@@ -246,7 +189,7 @@ class SlackStage:
         answer = await self.wire.submit(self._user(who), form.place, words)
         if answer.errors:
             return Seen(title="Not this time", text="\n".join(answer.errors.values()), alone=True)
-        return await _poll(lambda: next((read_slack(each) for each in self.wire.messages(self.wire.art) if each not in before), None))
+        return await poll(lambda: next((read_slack(each) for each in self.wire.messages(self.wire.art) if each not in before), None))
 
     async def react(self, who: str, card: Seen, emoji: str) -> Seen:
         message: slack.Message = card.place
@@ -266,136 +209,19 @@ class SlackStage:
                 return read_slack(new[-1])
             return read_slack(message) if message.edits > edits else None
 
-        return await _poll(look)
+        return await poll(look)
 
     async def _seen(self, answer: slack.Answer, pressed: slack.Message | None = None, edits: int = 0, *, begun: bool = False) -> Seen:
         def look() -> Seen | None:
             if answer.ephemerals:
                 return read_slack(answer.ephemerals[-1], alone=True)
             if (view := answer.view) is not None:
-                return _form(view.title, [(each.label, each.initial) for each in view.inputs.values()], view)
+                return form(view.title, [(each.label, each.initial) for each in view.inputs.values()], view)
             if answer.posted():
                 return read_slack(answer.posted()[-1])
             return read_slack(pressed) if pressed is not None and pressed.edits > edits and not pressed.deleted else None
 
-        return await _poll(look, begun=begun)
-
-
-# ------------------------------------------------------------------------------------------------ the studio page
-
-
-class _Page(html.parser.HTMLParser):
-    """Reads a card's fragment."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: dict[str, list[str]] = {"h2": [], "p": [], "pre": [], "dt": [], "dd": []}
-        self.rows: list[list[str]] = []
-        self.pictures = False
-        self.actions: dict[str, str] = {}
-        self.links: dict[str, str] = {}
-        self.fields: list[list[str]] = []
-        self.form = ""
-        self._inside: list[tuple[str, dict[str, str]]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        if tag in self.texts:
-            self.texts[tag].append("")
-        if tag == "div" and given.get("class") == "row":
-            self.rows.append([])
-        if tag == "img" and "preview" not in given.get("class", ""):
-            self.pictures = True
-        if tag == "select":
-            self.rows.insert(sum(1 for row in self.rows if row and row[0].endswith("…")), [given["aria-label"]])
-        if tag == "option" and given.get("value"):
-            self.actions[given["value"]] = given["value"]
-        if tag == "input" and given.get("name") == "form":
-            self.form = given.get("value", "")
-        if tag not in ("img", "input", "br", "rect"):
-            self._inside.append((tag, given))
-
-    def handle_endtag(self, tag: str) -> None:
-        while self._inside and self._inside.pop()[0] != tag:
-            pass
-
-    def handle_data(self, data: str) -> None:
-        for tag, given in reversed(self._inside):
-            if tag == "button" and given.get("name") == "action":
-                self.rows[-1].append(data.strip())
-                self.actions[data.strip()] = given["value"]
-                return
-            if tag == "a" and given.get("class") == "button":
-                self.rows[-1].append(data.strip())
-                self.links[data.strip()] = given["href"]
-                return
-            if tag == "label":
-                if data.strip():
-                    self.fields.append([data.strip(), ""])
-                return
-            if tag == "textarea" and self.fields:
-                self.fields[-1][1] += data
-                return
-            if tag in self.texts:
-                self.texts[tag][-1] += data
-                return
-
-
-def read_web(fragment: str, *, alone: bool) -> Seen:
-    page = _Page()
-    page.feed(fragment)
-    details = " · ".join(f"{label} {value}" for label, value in zip(page.texts["dt"], page.texts["dd"], strict=True))
-    return Seen(
-        title="".join(page.texts["h2"][:1]).strip(),
-        text="".join(page.texts["p"][:1]),
-        code="".join(page.texts["pre"]),
-        pictures=page.pictures,
-        details=details,
-        rows=tuple(tuple(row) for row in page.rows if row),
-        alone=alone,
-        place=page,
-    )
-
-
-class WebStage:
-    name = "web"
-
-    def __init__(self, visitors: dict[str, Visitor]) -> None:
-        self.visitors = visitors
-
-    async def say(self, who: str, command: str, text: str, *, begun: bool = False) -> Seen:
-        typed = text if command == "imagine" else f"/{command} {text}".strip()
-        return await self._seen(who, await self.visitors[who].imagine(typed), begun=begun)
-
-    async def press(self, who: str, card: Seen, label: str) -> Seen:
-        page: _Page = card.place
-        if label in page.links:
-            job = page.links[label].rpartition("/")[2]
-            return read_web(await self.visitors[who].card(job), alone=False)
-        if ": " in label:  # a select's choices are shown by what they do
-            option = label.split(": ", 1)[1]
-            verb, index = option[0].lower(), int(option[1:]) - 1
-            action = next(value for value in page.actions.values() if value.startswith(f"w1:{verb}:") and value.split(":")[3] == str(index))
-        else:
-            action = page.actions[label]
-        return await self._seen(who, await self.visitors[who].press(action))
-
-    async def fill(self, who: str, form: Seen, words: str) -> Seen:
-        return await self._seen(who, await self.visitors[who].post("/submit", form=form.place.form, **{"value.words": words}))
-
-    async def react(self, who: str, card: Seen, emoji: str) -> Seen:
-        raise AssertionError("nobody reacts on a page")
-
-    async def _seen(self, who: str, answer: dict[str, Any], *, begun: bool = False) -> Seen:
-        if answer["kind"] == "form":
-            page = _Page()
-            page.feed(answer["html"])
-            return replace(_form("".join(page.texts["h2"]).strip(), [(label, value) for label, value in page.fields], page))
-        if answer["kind"] == "note":
-            return read_web(answer["html"], alone=True)
-        if not begun:
-            return read_web(await self.visitors[who].ended(answer["job"]), alone=False)
-        return read_web(await self.visitors[who].card(answer["job"]), alone=False)
+        return await poll(look, begun=begun)
 
 
 # ------------------------------------------------------------------------------------------------ putting one up

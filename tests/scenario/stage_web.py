@@ -1,0 +1,124 @@
+"""The studio page as a stage: what is typed and pressed there, and the cards as the page has them."""
+
+from __future__ import annotations
+
+import html.parser
+from dataclasses import replace
+from typing import Any
+
+from tests.scenario.seen import Seen, form
+from tests.scenario.visitor import Visitor
+
+
+class _Page(html.parser.HTMLParser):
+    """Reads a card's fragment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: dict[str, list[str]] = {"h2": [], "p": [], "pre": [], "dt": [], "dd": []}
+        self.rows: list[list[str]] = []
+        self.pictures = False
+        self.actions: dict[str, str] = {}
+        self.links: dict[str, str] = {}
+        self.fields: list[list[str]] = []
+        self.form = ""
+        self._inside: list[tuple[str, dict[str, str]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag in self.texts:
+            self.texts[tag].append("")
+        if tag == "div" and given.get("class") == "row":
+            self.rows.append([])
+        if tag == "img" and "preview" not in given.get("class", ""):
+            self.pictures = True
+        if tag == "select":
+            self.rows.insert(sum(1 for row in self.rows if row and row[0].endswith("…")), [given["aria-label"]])
+        if tag == "option" and given.get("value"):
+            self.actions[given["value"]] = given["value"]
+        if tag == "input" and given.get("name") == "form":
+            self.form = given.get("value", "")
+        if tag not in ("img", "input", "br", "rect"):
+            self._inside.append((tag, given))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._inside and self._inside.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        for tag, given in reversed(self._inside):
+            if tag == "button" and given.get("name") == "action":
+                self.rows[-1].append(data.strip())
+                self.actions[data.strip()] = given["value"]
+                return
+            if tag == "a" and given.get("class") == "button":
+                self.rows[-1].append(data.strip())
+                self.links[data.strip()] = given["href"]
+                return
+            if tag == "label":
+                if data.strip():
+                    self.fields.append([data.strip(), ""])
+                return
+            if tag == "textarea" and self.fields:
+                self.fields[-1][1] += data
+                return
+            if tag in self.texts:
+                self.texts[tag][-1] += data
+                return
+
+
+def read_web(fragment: str, *, alone: bool) -> Seen:
+    page = _Page()
+    page.feed(fragment)
+    details = " · ".join(f"{label} {value}" for label, value in zip(page.texts["dt"], page.texts["dd"], strict=True))
+    return Seen(
+        title="".join(page.texts["h2"][:1]).strip(),
+        text="".join(page.texts["p"][:1]),
+        code="".join(page.texts["pre"]),
+        pictures=page.pictures,
+        details=details,
+        rows=tuple(tuple(row) for row in page.rows if row),
+        alone=alone,
+        place=page,
+    )
+
+
+class WebStage:
+    name = "web"
+
+    def __init__(self, visitors: dict[str, Visitor]) -> None:
+        self.visitors = visitors
+
+    async def say(self, who: str, command: str, text: str, *, begun: bool = False) -> Seen:
+        typed = text if command == "imagine" else f"/{command} {text}".strip()
+        return await self._seen(who, await self.visitors[who].imagine(typed), begun=begun)
+
+    async def press(self, who: str, card: Seen, label: str) -> Seen:
+        page: _Page = card.place
+        if label in page.links:
+            job = page.links[label].rpartition("/")[2]
+            return read_web(await self.visitors[who].card(job), alone=False)
+        if ": " in label:  # a select's choices are shown by what they do
+            option = label.split(": ", 1)[1]
+            verb, index = option[0].lower(), int(option[1:]) - 1
+            action = next(value for value in page.actions.values() if value.startswith(f"w1:{verb}:") and value.split(":")[3] == str(index))
+        else:
+            action = page.actions[label]
+        return await self._seen(who, await self.visitors[who].press(action))
+
+    async def fill(self, who: str, form: Seen, words: str) -> Seen:
+        return await self._seen(who, await self.visitors[who].post("/submit", form=form.place.form, **{"value.words": words}))
+
+    async def react(self, who: str, card: Seen, emoji: str) -> Seen:
+        raise AssertionError("nobody reacts on a page")
+
+    async def _seen(self, who: str, answer: dict[str, Any], *, begun: bool = False) -> Seen:
+        if answer["kind"] == "form":
+            page = _Page()
+            page.feed(answer["html"])
+            return replace(form("".join(page.texts["h2"]).strip(), [(label, value) for label, value in page.fields], page))
+        if answer["kind"] == "note":
+            return read_web(answer["html"], alone=True)
+        if not begun:
+            return read_web(await self.visitors[who].ended(answer["job"]), alone=False)
+        return read_web(await self.visitors[who].card(answer["job"]), alone=False)
