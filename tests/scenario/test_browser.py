@@ -147,6 +147,8 @@ def test_a_picture_to_start_from_is_shown_and_a_text_file_named_png_gets_one_sen
         before = page.locator("#feed > .card").count()
         page.locator("#words").press("Enter")
         expect(page.locator("#notice")).to_contain_text("not a picture")
+        page.wait_for_timeout(400)  # hints for the words just typed, if any were still to come, have come
+        expect(page.locator("#notice")).to_contain_text("not a picture")
         assert page.locator("#feed > .card").count() == before
 
         page.set_input_files("[name=picture]", {"name": "red.png", "mimeType": "image/png", "buffer": a_red_picture()})

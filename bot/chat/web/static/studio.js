@@ -72,6 +72,7 @@ document.addEventListener("submit", async (event) => {
   if (form === prompt && !words.value.trim() && !file.value) { words.focus(); return; }
   if (form.dataset.busy || (button?.dataset.confirm && !confirm(button.dataset.confirm))) return;
   form.dataset.busy = "1";
+  if (form === prompt) { clearTimeout(timer); asked++; close(); }  // hints that come late would wipe the answer away
   const data = new FormData(form);
   if (button?.name) data.set(button.name, button.value);
   const answer = await post(form.getAttribute("action"), data);
