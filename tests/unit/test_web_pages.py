@@ -225,13 +225,13 @@ async def test_a_grid_stands_as_single_pictures_each_with_words_for_those_who_do
 async def test_a_preview_is_to_be_had_while_it_forms_and_not_after() -> None:
     async with Site() as site, site.visitor() as visitor:
         job = await visitor.imagine("a fox")
-        assert (await visitor.get(f"/preview/{job}"))[0] == 404
+        assert (await visitor.get(f"/preview/{job}"))[0] == 204
         await site.studio.step(job, 10)
         status, _, answer = await visitor.get(f"/preview/{job}?at=50")
         assert (status, answer.headers["Cache-Control"]) == (200, "no-store")
         assert f'src="/preview/{job}?at=50"' in (await visitor.get("/"))[1]
         await site.studio.finish(job)
-        assert (await visitor.get(f"/preview/{job}"))[0] == 404
+        assert (await visitor.get(f"/preview/{job}"))[0] == 204
 
 
 async def test_history_searches_pages_and_keeps_favourites_apart() -> None:

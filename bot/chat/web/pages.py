@@ -126,7 +126,7 @@ class Pages:
         for picture in card.pictures:
             if picture.data:
                 return _image(picture.data)
-        raise NotFound("web.no_picture")
+        return web.Response(status=204)  # it ended while the page was asking: nothing is wrong
 
     async def picture(self, request: web.Request) -> web.Response:
         digest = request.match_info["digest"]

@@ -58,7 +58,11 @@ async function refresh(id) {
   else if (answer.status === 404) remove(id);
 }
 
+// Cards that were taken away here, and those that changed while an answer of their own was on its way.
+const gone = new Set(), later = new Set();
+
 function remove(id) {
+  gone.add(id);
   const card = document.getElementById(`card-${id}`);
   if (card?.contains(document.activeElement)) (card.nextElementSibling ?? words)?.focus({ preventScroll: true });
   card?.remove();
@@ -71,6 +75,7 @@ document.addEventListener("submit", async (event) => {
   event.preventDefault();
   if (form === prompt && !words.value.trim() && !file.value) { words.focus(); return; }
   if (form.dataset.busy || (button?.dataset.confirm && !confirm(button.dataset.confirm))) return;
+  const id = form.closest(".card")?.dataset.job;
   form.dataset.busy = "1";
   if (form === prompt) { clearTimeout(timer); asked++; close(); }  // hints that come late would wipe the answer away
   const data = new FormData(form);
@@ -90,6 +95,7 @@ document.addEventListener("submit", async (event) => {
   } else if (answer.kind === "form") show(answer.html);
   else if (answer.kind === "note" && !answer.refused) { show(answer.html); if (answer.job && !answer.card) remove(answer.job); }
   else notice(answer);
+  if (later.delete(id) && !gone.has(id)) refresh(id);
 });
 
 function wallet(words) {
@@ -123,6 +129,8 @@ setInterval(() => { if (!document.hidden) $$("[data-status=queued]").forEach((ca
 function update(news) {
   const card = document.getElementById(`card-${news.id}`);
   if (news.wallet) wallet(news.wallet);
+  if (gone.has(news.id)) return;
+  if (card && $("form[data-busy]", card)) { later.add(news.id); return; }
   if (!card) { if (feed) refresh(news.id); return; }
   if (news.ended || card.dataset.status !== news.status) {
     refresh(news.id).then(() => say(`${news.title}. ${news.text}`));
