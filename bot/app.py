@@ -81,7 +81,14 @@ def open_shelf(settings: Settings) -> Shelf:
 
 
 def make_engine(settings: Settings) -> Engine:
-    return LocalEngine(open_shelf(settings), device=settings.device, max_rows=settings.max_rows, threads=settings.threads, reproducible=settings.reproducible)
+    return LocalEngine(
+        open_shelf(settings),
+        device=settings.device,
+        max_rows=settings.max_rows,
+        threads=settings.threads,
+        reproducible=settings.reproducible,
+        memory_gb=settings.model_memory_gb,
+    )
 
 
 def make_chats(settings: Settings, catalogue: Catalogue, memos: Memos, clock: Callable[[], datetime]) -> dict[str, ChatAdapter]:

@@ -223,7 +223,7 @@ def details(shown: Shown, catalogue: Catalogue, *, more: bool = False) -> tuple[
                 add("strength", plain(float(request.strength)))
             if request.scheduler:
                 add("sampler", request.scheduler)
-    else:
+    elif isinstance(request, UpscaleRequest):
         add("factor", f"{request.factor}×")
     add("model", request.model)
     if job.started_at and job.ended_at and job.status is Status.DONE:

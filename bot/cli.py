@@ -17,6 +17,7 @@ from pydantic import SecretStr, ValidationError
 from bot import __version__
 from bot.errors import BotError
 from bot.logs import set_up
+from bot.models_cli import group as models_group
 from bot.settings import Settings
 from engine.api import EngineError
 
@@ -36,6 +37,9 @@ def _settings(**changes: Any) -> Settings:
             name = "_".join(str(part) for part in problem["loc"]).upper()
             typer.echo(f"WORDUP_{name} cannot be used: {problem['msg']}. See .env.example for what it may be.", err=True)
         raise typer.Exit(2) from None
+
+
+app.add_typer(models_group(_settings), name="models")
 
 
 def _prepare(settings: Settings) -> None:
@@ -218,15 +222,6 @@ def migrate() -> None:
         typer.echo(_say(error), err=True)
         raise typer.Exit(1) from None
     typer.echo("\n".join(f"applied {name}" for name in applied) or "The database is up to date.")
-
-
-@app.command()
-def models() -> None:
-    """List the models on the shelf."""
-    from bot.app import open_shelf
-
-    for card in open_shelf(_settings()).models():
-        typer.echo(f"{card.model:20} {card.title} · {card.width}×{card.height} · {card.steps} steps · {card.licence} · {', '.join(sorted(card.operations))}")
 
 
 @app.command()

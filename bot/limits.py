@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 
 from bot.domain import Limits
-from engine.api import Capabilities, ImagineRequest, Request, UpscaleRequest
+from engine.api import Capabilities, ImagineRequest, MorphRequest, Request, UpscaleRequest
 
 GRID_OF = 4  #: pictures
 UPSCALE_STEPS = 1.0  #: an upscaled megapixel costs as much as this many steps on one
+SIGHT_STEPS = 3.0  #: a step that is also looked at (decoded, and scored with gradients) costs as much as this many
 QUANTUM = 1 / 256  #: credits; costs are rounded up to it, so that their sums and differences are exact in floating point
 
 #: About sixty grids at hand, thirty more an hour: nobody notices until they leave a script running.
@@ -31,9 +32,14 @@ def megapixel_steps(request: Request) -> float:
     match request:
         case ImagineRequest():
             steps = max(1.0, request.steps * request.strength) if request.source is not None else float(request.steps)
-            return _megapixels(request.width, request.height) * steps * request.count * _passes(request.guidance)
+            passes = _passes(request.guidance, len(request.parts) + sum(len(part.emphasis) for part in request.parts))
+            seen = SIGHT_STEPS if request.clip or request.synthesis else 1.0
+            return _megapixels(request.width, request.height) * steps * request.rows * passes * seen
+        case MorphRequest():
+            return _megapixels(request.width, request.height) * request.steps * request.frames * _passes(request.guidance)
         case UpscaleRequest():
-            return _megapixels(request.width * request.factor, request.height * request.factor) * UPSCALE_STEPS
+            steps = max(1.0, request.steps * request.strength) * _passes(request.guidance, len(request.parts)) if request.creative else UPSCALE_STEPS
+            return _megapixels(request.width * request.factor, request.height * request.factor) * steps
 
 
 def megapixel_steps_per_credit(capabilities: Capabilities) -> float:
@@ -51,6 +57,6 @@ def _megapixels(width: int, height: int) -> float:
     return width * height / 1e6
 
 
-def _passes(guidance: float) -> float:
-    """Classifier-free guidance runs the model twice a step; a scale of 1 or less needs the second pass not."""
-    return 1.0 if guidance > 1 else 0.5
+def _passes(guidance: float, conditions: int = 1) -> float:
+    """Classifier-free guidance runs the model twice a step, and a scale of 1 or less needs the second pass not; each further part of the words is one more."""
+    return ((1.0 if guidance > 1 else 0.0) + max(1, conditions)) / 2

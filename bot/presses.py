@@ -9,7 +9,7 @@ from bot.cards import MAX_EDGE, PRIVATE, frames
 from bot.domain import GRID, Action, Actor, Artifact, Job, Origin, Reaction, Shown, Status, Verb
 from bot.errors import BadWords, NotFound, Refused
 from bot.prompts import parse, print_words
-from engine.api import Capabilities, ImagineRequest, UpscaleRequest
+from engine.api import Capabilities, ImagineRequest, Request, UpscaleRequest
 
 VARIATION_STRENGTH = 0.6
 PICK_FACTOR = 2
@@ -112,12 +112,14 @@ def varied(base: ImagineRequest, artifact: Artifact, capabilities: Capabilities,
     if "source" not in capabilities.operations:
         raise Refused("refused.no_source", model=capabilities.model)
     count = min(4, capabilities.max_count)
-    return replace(base, source=artifact.digest, strength=VARIATION_STRENGTH, seed=seed, count=count)
+    fresh = ImagineRequest(model=base.model, parts=base.parts, width=base.width, height=base.height, steps=base.steps, guidance=base.guidance)
+    kept = replace(fresh, unwanted=base.unwanted, scheduler=base.scheduler, loras=base.loras, tile=base.tile)
+    return replace(kept, source=artifact.digest, strength=VARIATION_STRENGTH, seed=seed, count=count)
 
 
-def rerolled(job: Job, seed: int) -> ImagineRequest | UpscaleRequest:
+def rerolled(job: Job, seed: int) -> Request:
     """The same once more: with another seed where chance plays a part."""
-    return replace(job.request, seed=seed) if isinstance(job.request, ImagineRequest) else job.request
+    return job.request if isinstance(job.request, UpscaleRequest) else replace(job.request, seed=seed)
 
 
 def kept_whole(text: str, words: str) -> str:

@@ -43,11 +43,18 @@ class Settings(BaseSettings):
 
     model: str = Field("", description="The default model's name on the shelf. Empty: the first (the pocket model that ships with the project).")
     models: str = Field("", description="More model directories (diffusers layout with a card.toml), separated by colons.")
+    models_file: Path | None = Field(None, description="The list of models (docs/models.md). Empty: models.toml in the data directory.")
+    models_dir: Path | None = Field(None, description="Where `wordup models pull` puts what it fetches. Empty: the folder `models` beside that list.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="What draws.")
     max_rows: int = Field(0, ge=0, description="Pictures stepping at once; 0 chooses by the device.")
     threads: int = Field(0, ge=0, description="CPU threads for drawing; 0 takes all cores.")
-    reproducible: bool | None = Field(
-        None, description="Whether a seed gives the same bits whoever else draws (small batches are padded). Empty: yes on a CPU, where it costs little."
+    reproducible: bool = Field(
+        False,
+        description="Whether a seed gives the same bits whoever else draws (small batches are padded, a lone picture takes up to twice its time). "
+        "Without it a colour may differ by 1 of 255.",
+    )
+    model_memory_gb: float = Field(
+        0.0, ge=0, description="Memory for models' weights; past it the least recently used is dropped. 0 takes a share of what there is."
     )
 
     credits_cap: float = Field(60.0, gt=0, description="What a member's wallet holds at most. One credit is about one grid of four at default settings.")
@@ -98,6 +105,16 @@ class Settings(BaseSettings):
     @property
     def model_folders(self) -> tuple[Path, ...]:
         return tuple(Path(p) for p in self.models.split(":") if p)
+
+    @property
+    def models_list(self) -> Path:
+        """The list of models; there need not be one."""
+        return self.models_file or self.data_dir / "models.toml"
+
+    @property
+    def models_store(self) -> Path:
+        """Where fetched models lie."""
+        return self.models_dir or self.models_list.parent / "models"
 
     @property
     def is_loopback(self) -> bool:

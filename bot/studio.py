@@ -48,7 +48,7 @@ from bot.prompts import Located, Source, Words, choose_model, complete, locate, 
 from bot.prompts.clean import clean
 from bot.queries import Desk, Queries
 from bot.uploads import Uploads
-from engine.api import Capabilities, Engine, ImagineRequest, ModelMissing, Request, UpscaleRequest
+from engine.api import Capabilities, Engine, ImagineRequest, ModelMissing, Request
 
 log = structlog.get_logger(__name__)
 
@@ -300,7 +300,7 @@ class WordUpStudio(Queries):
     async def _drawn(self, shown: Shown, index: int) -> tuple[ImagineRequest, Artifact]:
         """The request a picture was drawn by and the picture as drawn, looking through upscales. Raises Refused, NotFound."""
         picture = presses.picture_at(shown, index)
-        while isinstance(shown.job.request, UpscaleRequest):
+        while not isinstance(shown.job.request, ImagineRequest):
             if shown.job.parent is None:
                 raise Refused("refused.no_ancestor")
             index = shown.job.parent.index if shown.job.parent.verb != Verb.REROLL else 0

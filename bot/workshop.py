@@ -77,11 +77,8 @@ class Workshop:
             return said
 
     async def _inputs(self, job: Job) -> dict[str, bytes]:
-        source = job.request.source
-        if source is None:
-            return {}
         try:
-            return {source: await self._blobs.get(source)}
+            return {digest: await self._blobs.get(digest) for digest in job.request.pictures}
         except KeyError as error:
             raise _SourceGone from error
 

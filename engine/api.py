@@ -59,16 +59,63 @@ class EngineDied(EngineError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Emphasis:
+    """How strongly some of a part's words count: `(glow:1.3)`."""
+
+    start: int  #: characters of the part's text, which holds the words without their brackets
+    end: int
+    weight: float  #: 0..2; 1 changes nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """Words of a prompt and their relative weight (`cat::2`)."""
 
     text: str
     weight: float = 1.0
+    emphasis: tuple[Emphasis, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """Where the source lies on the canvas, in pixels; it may reach beyond the edges. What it leaves bare is drawn (zoom out, pan, make square)."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePrompt:
+    """A picture that stands where words stand."""
+
+    picture: str  #: sha256
+    weight: float = 1.0  #: 0..3
+    style: bool = False  #: only how it looks, not what it shows (`--sref`)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """A picture whose structure is followed (ControlNet)."""
+
+    kind: str  #: "edges", "depth", "pose" or "sketch"
+    picture: str  #: sha256
+    scale: float = 1.0  #: 0..2
+    is_map: bool = False  #: the picture already is the map of edges, depth, …; else edges are found in it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lora:
+    """An adapter on the shelf and how much of it (`--lora NAME:0.8`)."""
+
+    name: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagineRequest:
-    """Draw `count` pictures from words, and from a picture when `source` is set (image-to-image)."""
+    """Draw `count` pictures from words; from a picture too when `source` is set (image-to-image; with `mask` or `spot`, only a part of it)."""
 
     kind: ClassVar[str] = "imagine"
     v: ClassVar[int] = 1
@@ -84,6 +131,30 @@ class ImagineRequest:
     scheduler: str | None = None  #: a diffusers scheduler's class name; None is the model's own
     source: str | None = None  #: sha256 of the picture to start from; its bytes travel in `inputs`
     strength: float = 0.6  #: how far from the source, 0..1 (ignored without one)
+    mask: str | None = None  #: sha256 of a picture of the source's shape: what is white in it is drawn anew
+    spot: Spot | None = None  #: where the source lies on the canvas; None: it fills it
+    mix: tuple[str, ...] = ()  #: sha256 of pictures that start it together with the source (`/blend` without an image adapter)
+    image_prompts: tuple[ImagePrompt, ...] = ()
+    control: Control | None = None
+    loras: tuple[Lora, ...] = ()
+    tile: bool = False  #: seamless: left meets right, top meets bottom
+    stop: float = 1.0  #: share of the steps after which drawing ends, 0.1..1
+    best_of: int = 0  #: draw that many and keep the `count` that fit the words best; 0: just draw
+    clip: float = 0.0  #: image-text guidance, 0..1
+    synthesis: bool = False  #: no denoiser at all: latents optimised against the image-text model
+    video: bool = False  #: also a clip of the pictures forming
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """Digests of the pictures whose bytes must travel in `inputs`."""
+        prompts = (each.picture for each in self.image_prompts)
+        named = (self.source, self.mask, *self.mix, *prompts, self.control.picture if self.control else None)
+        return tuple(dict.fromkeys(digest for digest in named if digest))
+
+    @property
+    def rows(self) -> int:
+        """Pictures that step together."""
+        return max(self.count, self.best_of)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +169,58 @@ class UpscaleRequest:
     seed: int = 0  #: the seed the source was drawn from, carried along for its caption
     width: int  #: pixels of the source
     height: int
+    creative: bool = False  #: draw new detail, tile by tile, as the words say
+    parts: tuple[Part, ...] = ()  #: for `creative`: what the picture shows
+    steps: int = 20
+    guidance: float = 3.0
+    strength: float = 0.3  #: for `creative`: how much may change, 0..1
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """Digests of the pictures whose bytes must travel in `inputs`."""
+        return (self.source,)
+
+    @property
+    def rows(self) -> int:
+        """Pictures that step together."""
+        return 1
 
 
-Request = ImagineRequest | UpscaleRequest
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MorphRequest:
+    """A short clip from one prompt to another: the same noise under words that change."""
+
+    kind: ClassVar[str] = "morph"
+    v: ClassVar[int] = 1
+    model: str
+    before: tuple[Part, ...]
+    after: tuple[Part, ...]
+    unwanted: tuple[str, ...] = ()
+    seed: int = 0
+    width: int
+    height: int
+    frames: int = 8  #: 2..16, the first and the last included
+    steps: int
+    guidance: float
+    scheduler: str | None = None
+
+    @property
+    def source(self) -> None:
+        """None: a morph starts from noise."""
+        return
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """None are needed."""
+        return ()
+
+    @property
+    def rows(self) -> int:
+        """Pictures that step together."""
+        return self.frames
+
+
+Request = ImagineRequest | UpscaleRequest | MorphRequest
 
 
 def request_to_dict(request: Request) -> dict[str, Any]:
@@ -117,13 +237,35 @@ def request_from_dict(data: Mapping[str, Any]) -> Request:
     kind, version = fields.pop("kind", None), fields.pop("v", None)
     if version != 1:
         raise ValueError(f"unknown version {version!r} of request {kind!r}")
+    for name in ("parts", "before", "after"):
+        if name in fields:
+            fields[name] = tuple(_part(part) for part in fields[name])
+    for name in ("unwanted", "mix"):
+        if name in fields:
+            fields[name] = tuple(fields[name])
     if kind == "imagine":
-        fields["parts"] = tuple(Part(**part) for part in fields["parts"])
-        fields["unwanted"] = tuple(fields.get("unwanted", ()))
-        return ImagineRequest(**fields)
+        return ImagineRequest(**{**fields, **_nested(fields)})
     if kind == "upscale":
         return UpscaleRequest(**fields)
+    if kind == "morph":
+        return MorphRequest(**fields)
     raise ValueError(f"unknown kind of request {kind!r}")
+
+
+def _part(data: Mapping[str, Any]) -> Part:
+    return Part(**{**data, "emphasis": tuple(Emphasis(**each) for each in data.get("emphasis", ()))})
+
+
+def _nested(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of an ImagineRequest that are values themselves."""
+    found: dict[str, Any] = {}
+    if spot := fields.get("spot"):
+        found["spot"] = Spot(**spot)
+    if control := fields.get("control"):
+        found["control"] = Control(**control)
+    found["image_prompts"] = tuple(ImagePrompt(**each) for each in fields.get("image_prompts", ()))
+    found["loras"] = tuple(Lora(**each) for each in fields.get("loras", ()))
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +282,7 @@ class Frame:
 class Result:
     frames: tuple[Frame, ...]
     device_seconds: float  #: this request's share of the device's time
+    clip: bytes | None = None  #: an animated WebP: of a morph, or of the pictures forming (`video`)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +305,7 @@ class Capabilities:
     model: str
     title: str
     licence: str
-    operations: frozenset[str]  #: of "imagine", "source", "unwanted", "weights", "upscale"
+    operations: frozenset[str]  #: what can be asked of it; engine.abilities says what each name needs
     width: int  #: the size it was trained on
     height: int
     multiple: int  #: sizes are multiples of this
@@ -177,6 +320,11 @@ class Capabilities:
     cost_factor: float = 1.0  #: against a megapixel-step of the reference model
     examples: tuple[str, ...] = ()  #: prompts it draws well
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: "things", "places", "styles", "colours": for autocomplete
+    loras: tuple[str, ...] = ()  #: adapters on the shelf, by name
+    controls: tuple[str, ...] = ()  #: kinds of maps it can follow: of "edges", "depth", "pose", "sketch"
+    training_data: str = ""  #: one line of what is known
+    memory: int = 0  #: bytes its weights take on the device; 0: unknown
+    forbids: tuple[str, ...] = ()  #: what the licence forbids, one plain sentence each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +336,10 @@ class EngineStats:
     steps: int = 0  #: denoising forwards run
     step_rows: int = 0  #: rows those had, together
     step_seconds: float = 0.0  #: device seconds those took, together
+    words_remembered: int = 0  #: texts whose encoding was remembered
+    words_encoded: int = 0  #: texts that had to be encoded
+    models_loaded: int = 0  #: models in memory
+    model_bytes: int = 0  #: what their weights take there
 
 
 class Engine(Protocol):

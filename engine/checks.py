@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engine.api import BadInput, Capabilities, ImagineRequest, Request, UnsupportedOperation
+from engine.api import BadInput, Capabilities, ImagineRequest, MorphRequest, Request, UnsupportedOperation
 
 
 def check(request: Request, can: Capabilities, inputs: Mapping[str, bytes]) -> None:
     """Raise UnsupportedOperation, naming the flag, for what the model cannot do, and BadInput when the source picture's bytes were not given."""
     if isinstance(request, ImagineRequest):
         _check_imagine(request, can)
+    elif isinstance(request, MorphRequest):
+        if "morph" not in can.operations:
+            raise UnsupportedOperation("morph", can.model)
     elif "upscale" not in can.operations:
         raise UnsupportedOperation("upscale", can.model)
     elif request.factor not in (2, 4):
         raise UnsupportedOperation(f"upscale {request.factor}x", can.model)
-    if request.source and request.source not in inputs:
-        raise BadInput("the source picture was not given")
+    for digest in request.pictures:
+        if digest not in inputs:
+            raise BadInput("a picture to start from was not given")
 
 
 def _check_imagine(request: ImagineRequest, can: Capabilities) -> None:

@@ -74,6 +74,32 @@ def encode_webp(image: Image.Image, quality: int = 70) -> bytes:
     return out.getvalue()
 
 
+def encode_clip(frames: Sequence[Image.Image], milliseconds: Sequence[int], quality: int = 80) -> bytes:
+    """An animated WebP that repeats for ever. The frames are of one size; each is shown for so many milliseconds."""
+    out = io.BytesIO()
+    frames[0].save(out, "WEBP", save_all=True, append_images=frames[1:], duration=list(milliseconds), loop=0, quality=quality, method=2)
+    return out.getvalue()
+
+
+def clip_as_gif(clip: bytes, edge: int = 512) -> bytes:
+    """An animated WebP of ours as an animated GIF, for where WebP does not move; its longer edge is at most `edge`, since GIFs are large."""
+    frames, milliseconds = [], []
+    with Image.open(io.BytesIO(clip), formats=("WEBP",)) as image:
+        for k in range(getattr(image, "n_frames", 1)):
+            image.seek(k)
+            frames.append(within(image.convert("RGB"), edge))
+            milliseconds.append(int(image.info.get("duration", 100)))
+    out = io.BytesIO()
+    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, optimize=False)
+    return out.getvalue()
+
+
+def within(image: Image.Image, edge: int) -> Image.Image:
+    """The picture, smaller where its longer edge is longer than `edge`."""
+    scale = edge / max(image.size)
+    return image if scale >= 1 else image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.LANCZOS)
+
+
 def preview_grid(pictures: Sequence[Pixels], width: int, height: int, edge: int = 512) -> Image.Image:
     """The forming pictures side by side, as square an arrangement as their number allows.
 

@@ -6,11 +6,30 @@ entry along dimension 0: one picture, or one picture's conditional or unconditio
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch.nn import functional as F
+from torch.utils.weak import WeakIdKeyDictionary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a module's parameters mean, where their shapes do not say it. Everything not named here is told by its shape."""
+
+    #: The same for all rows of a forward (position ids, rotary embeddings, picture shapes): calls share one only when these are equal. A tensor of three
+    #: dimensions, or a list, has an entry a row, of which the module reads the first; any other tensor has no rows and is passed once.
+    shared: frozenset[str] = frozenset()
+    #: Lists with one tensor a row, of any size (Z-Image; its output is one too): different sizes share a forward.
+    ragged: frozenset[str] = frozenset()
+    #: Rows × tokens × …, and the parameter that masks them (rows × tokens, or None for all): padded to the longest, which the mask leaves out.
+    padded: Mapping[str, str] = field(default_factory=dict)
+
+
+PLAIN = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +39,15 @@ class Arguments:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     rows: int
+    rules: Rules = field(default=PLAIN)
 
 
-def count_rows(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
-    """Rows of a call: the first dimension of its first tensor that has one; 1 when there is none."""
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, torch.Tensor) and value.dim() > 0:
+def count_rows(args: Sequence[Any], kwargs: Mapping[str, Any], rules: Rules = PLAIN) -> int:
+    """Rows of a call: the length of its first ragged list, else the first dimension of its first tensor that has one; 1 when there is neither."""
+    for name, value in (*((None, each) for each in args), *kwargs.items()):
+        if name in rules.ragged and isinstance(value, list):
+            return len(value)
+        if isinstance(value, torch.Tensor) and value.dim() > 0 and name not in rules.shared:
             return int(value.shape[0])
     return 1
 
@@ -33,25 +55,73 @@ def count_rows(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
 def signature(call: Arguments) -> Hashable:
     """Two calls of one module may share a forward exactly when their signatures are equal.
 
-    Timesteps (scalars, or one value a row, integer or real) never keep calls apart; any other tensor must agree in everything but its rows.
+    Timesteps (scalars, or one value a row, integer or real) never keep calls apart, nor do parameters that are None, nor the order of names; any other tensor
+    must agree in everything but its rows. What has no rows must say the same.
     """
-    return (tuple(_fits(value, call.rows) for value in call.args), _fits(dict(call.kwargs), call.rows))
+    fits = _Fits(call.rows, call.rules)
+    named = {name: fits(value, name) for name, value in call.kwargs.items() if value is not None}
+    for tokens, mask in call.rules.padded.items():
+        if tokens in named:
+            named[mask] = "mask"
+    return (tuple(fits(value) for value in call.args), tuple(sorted(named.items())))
 
 
-def _fits(value: Any, rows: int) -> Hashable:
-    if isinstance(value, torch.Tensor):
-        if _is_timestep(value, rows):
+@dataclass(frozen=True, slots=True)
+class _Fits:
+    rows: int
+    rules: Rules
+
+    def __call__(self, value: Any, name: str | None = None) -> Hashable:
+        if isinstance(value, torch.Tensor):
+            return self._tensor(value, name)
+        if isinstance(value, Mapping):
+            return tuple((key, self(inner, key)) for key, inner in value.items())
+        if isinstance(value, list) and value and name in self.rules.ragged:
+            return ("ragged", value[0].dim(), value[0].dtype)
+        if name in self.rules.shared and _has_entry_a_row(value):
+            return ("shared", self(value[0]))
+        if isinstance(value, tuple | list):
+            return (type(value).__name__, tuple(self(inner, name) for inner in value))
+        if value is None or isinstance(value, bool | int | float | str):
+            return (type(value).__name__, value)
+        return ("same object", id(value))
+
+    def _tensor(self, value: torch.Tensor, name: str | None) -> Hashable:
+        if name in self.rules.shared:
+            return ("shared", value.dtype, content(value, entry=_has_entry_a_row(value)))
+        if _is_timestep(value, self.rows):
             return "timestep"
-        if value.shape[0] == rows:
+        if name in self.rules.padded and value.dim() > 1 and value.shape[0] == self.rows:
+            return ("padded", tuple(value.shape[2:]), value.dtype)
+        if value.shape[0] == self.rows:
             return ("rows", tuple(value.shape[1:]), value.dtype)
-        return ("same object", id(value))  # without a row dimension it could be shared only by those who hold the very same one
-    if isinstance(value, Mapping):
-        return tuple((key, _fits(inner, rows)) for key, inner in value.items())
-    if isinstance(value, tuple | list):
-        return (type(value).__name__, tuple(_fits(inner, rows) for inner in value))
-    if value is None or isinstance(value, bool | int | float | str):
-        return (type(value).__name__, value)
-    return ("same object", id(value))
+        return ("shared", value.dtype, content(value))
+
+
+def _has_entry_a_row(shared: Any) -> bool:
+    """Whether a shared value comes once for each row, rather than once."""
+    if isinstance(shared, torch.Tensor):
+        return shared.dim() > 2
+    return isinstance(shared, list) and len(shared) > 0 and not isinstance(shared[0], torch.Tensor)
+
+
+#: Tensors with more elements than this say the same only when they are the very same.
+_COMPARED = 1 << 20
+_contents: WeakIdKeyDictionary = WeakIdKeyDictionary()
+
+
+def content(tensor: torch.Tensor, *, entry: bool = False) -> Hashable:
+    """What a tensor (`entry`: what its first entry) says; equal for equal ones.
+
+    A pipeline passes the same tensor at every step, so what was once read from the device is remembered for as long as the tensor lives unchanged.
+    """
+    version, known = _contents.get(tensor, (-1, None))
+    if version != tensor._version:
+        said = tensor[0] if entry else tensor
+        numbers = said.detach().to(torch.float64).cpu().numpy().tobytes() if said.numel() <= _COMPARED else id(tensor)
+        known = (tuple(said.shape), hash(numbers))
+        _contents[tensor] = (tensor._version, known)
+    return known
 
 
 def _is_timestep(value: torch.Tensor, rows: int) -> bool:
@@ -60,24 +130,63 @@ def _is_timestep(value: torch.Tensor, rows: int) -> bool:
 
 def concatenate(calls: Sequence[Arguments]) -> Arguments:
     """One call with everybody's rows, in order. The calls must have equal signatures."""
-    rows = [call.rows for call in calls]
-    args = tuple(_join([call.args[i] for call in calls], rows) for i in range(len(calls[0].args)))
-    kwargs = {key: _join([call.kwargs[key] for call in calls], rows) for key in calls[0].kwargs}
-    return Arguments(args, kwargs, sum(rows))
+    rows, rules = [call.rows for call in calls], calls[0].rules
+    join = _Join(rows, rules)
+    args = tuple(join([call.args[i] for call in calls]) for i in range(len(calls[0].args)))
+    padded = _padded(calls, rules)
+    kwargs = {key: join([each.get(key) for each in padded], key) for key in padded[0]}
+    return Arguments(args, kwargs, sum(rows), rules)
 
 
-def _join(values: Sequence[Any], rows: Sequence[int]) -> Any:
-    first = values[0]
-    if isinstance(first, torch.Tensor):
-        if _is_timestep(first, rows[0]):
-            # float32 holds every integer timestep exactly, and is what the embedding computes in
-            return torch.cat([value.reshape(-1).expand(n).to(torch.float32) for value, n in zip(values, rows, strict=True)])
-        return torch.cat(list(values)) if first.shape[0] == rows[0] else first
-    if isinstance(first, Mapping):
-        return {key: _join([value[key] for value in values], rows) for key in first}
-    if isinstance(first, tuple | list):
-        return type(first)(_join([value[i] for value in values], rows) for i in range(len(first)))
-    return first
+def _padded(calls: Sequence[Arguments], rules: Rules) -> list[dict[str, Any]]:
+    """The calls' named arguments with all texts of one length. Calls that need no mask get none."""
+    named = [dict(call.kwargs) for call in calls]
+    for tokens, mask in rules.padded.items():
+        if named[0].get(tokens) is None:
+            continue
+        longest = max(each[tokens].shape[1] for each in named)
+        if all(each.get(mask) is None and each[tokens].shape[1] == longest for each in named):
+            continue
+        for each in named:
+            words, seen = each[tokens], each.get(mask)
+            seen = torch.ones(words.shape[:2], dtype=torch.bool, device=words.device) if seen is None else seen.bool()
+            missing = longest - words.shape[1]
+            each[tokens] = F.pad(words, (0, 0) * (words.dim() - 2) + (0, missing))
+            each[mask] = F.pad(seen, (0, missing))
+    return named
+
+
+@dataclass(frozen=True, slots=True)
+class _Join:
+    rows: Sequence[int]
+    rules: Rules
+
+    def __call__(self, values: Sequence[Any], name: str | None = None) -> Any:
+        first = values[0]
+        if isinstance(first, torch.Tensor):
+            return self._tensors(values, name)
+        if isinstance(first, Mapping):
+            return {key: self([value[key] for value in values], key) for key in first}
+        if (name in self.rules.ragged and isinstance(first, list)) or (name in self.rules.shared and _has_entry_a_row(first)):
+            return [row for value in values for row in value]
+        if name in self.rules.shared:
+            return first
+        if isinstance(first, tuple | list):
+            return type(first)(self([value[i] for value in values], name) for i in range(len(first)))
+        return first
+
+    def _tensors(self, values: Sequence[torch.Tensor], name: str | None) -> torch.Tensor:
+        first = values[0]
+        if name in self.rules.shared:
+            return first[:1].expand(sum(self.rows), *first.shape[1:]) if _has_entry_a_row(first) else first
+        if _is_timestep(first, self.rows[0]):
+            each = [value.reshape(-1).expand(n) for value, n in zip(values, self.rows, strict=True)]
+            if any(value.dtype != first.dtype for value in values):  # float32 holds every integer timestep exactly, and is what the embedding computes in
+                each = [value.to(torch.float32) for value in each]
+            return torch.cat(each)
+        if first.shape[0] != self.rows[0]:
+            return first
+        return torch.cat(list(values))
 
 
 def slice_rows(call: Arguments, start: int, stop: int, pad_to: int = 0) -> Arguments:
@@ -85,33 +194,40 @@ def slice_rows(call: Arguments, start: int, stop: int, pad_to: int = 0) -> Argum
     length = stop - start
     extra = max(0, pad_to - length)
 
-    def cut(value: Any) -> Any:
+    def cut(value: Any, name: str | None = None) -> Any:
+        if name in call.rules.shared and not _has_entry_a_row(value):
+            return value
         if isinstance(value, torch.Tensor) and value.dim() > 0 and value.shape[0] == call.rows:
             part = value[start:stop]
             return torch.cat([part, part[:1].expand(extra, *part.shape[1:])]) if extra else part
         if isinstance(value, Mapping):
-            return {key: cut(inner) for key, inner in value.items()}
+            return {key: cut(inner, key) for key, inner in value.items()}
+        if isinstance(value, list) and (name in call.rules.ragged or name in call.rules.shared):
+            return value[start:stop] + value[start : start + 1] * extra
         if isinstance(value, tuple | list):
-            return type(value)(cut(inner) for inner in value)
+            return type(value)(cut(inner, name) for inner in value)
         return value
 
-    return Arguments(tuple(cut(value) for value in call.args), {key: cut(value) for key, value in call.kwargs.items()}, length + extra)
+    args, kwargs = tuple(cut(value) for value in call.args), {key: cut(value, key) for key, value in call.kwargs.items()}
+    return Arguments(args, kwargs, length + extra, call.rules)
 
 
-def split(output: Any, rows: Sequence[int]) -> list[Any]:
+def split(output: Any, rows: Sequence[int], rules: Rules = PLAIN) -> list[Any]:
     """Give each call its rows of an output tree. Rows beyond the sum (padding) are dropped."""
-    total = sum(rows)
     if isinstance(output, torch.Tensor):
-        return list(torch.split(output[:total], list(rows)))
+        return list(torch.split(output[: sum(rows)], list(rows)))
     if isinstance(output, Mapping):  # a ModelOutput is one; its class takes its fields by name
-        parts = {key: split(value, rows) for key, value in output.items()}
-        return [_rebuild(output, {key: part[i] for key, part in parts.items()}) for i in range(len(rows))]
+        parts = {key: split(value, rows, rules) for key, value in output.items()}
+        return [rebuild(output, {key: part[i] for key, part in parts.items()}) for i in range(len(rows))]
+    if isinstance(output, list) and rules.ragged:
+        ends = list(itertools.accumulate(rows))
+        return [output[end - n : end] for end, n in zip(ends, rows, strict=True)]
     if isinstance(output, tuple | list):
-        return [type(output)(each) for each in zip(*(split(value, rows) for value in output), strict=True)]
+        return [type(output)(each) for each in zip(*(split(value, rows, rules) for value in output), strict=True)]
     return [output] * len(rows)
 
 
-def merge(outputs: Sequence[Any]) -> Any:
+def merge(outputs: Sequence[Any], rules: Rules = PLAIN) -> Any:
     """The inverse of `split`: outputs of consecutive rows become one."""
     first = outputs[0]
     if len(outputs) == 1:
@@ -119,11 +235,14 @@ def merge(outputs: Sequence[Any]) -> Any:
     if isinstance(first, torch.Tensor):
         return torch.cat(list(outputs))
     if isinstance(first, Mapping):
-        return _rebuild(first, {key: merge([output[key] for output in outputs]) for key in first})
+        return rebuild(first, {key: merge([output[key] for output in outputs], rules) for key in first})
+    if isinstance(first, list) and rules.ragged:
+        return [row for output in outputs for row in output]
     if isinstance(first, tuple | list):
-        return type(first)(merge(each) for each in zip(*outputs, strict=True))
+        return type(first)(merge(each, rules) for each in zip(*outputs, strict=True))
     return first
 
 
-def _rebuild(like: Mapping[str, Any], values: dict[str, Any]) -> Any:
+def rebuild(like: Mapping[str, Any], values: dict[str, Any]) -> Any:
+    """`values` in a mapping of the same kind as `like`."""
     return values if type(like) is dict else type(like)(**values)

@@ -1,6 +1,6 @@
 """Continuous batching of stock diffusers pipelines, step by step.
 
-Every request runs an unmodified pipeline's `__call__` in a greenlet of its own. The pipeline's heavy modules are `Proxy` objects: called
+Every request runs an unmodified pipeline's `__call__` in a greenlet of its own. The pipeline's heavy modules are `engine.proxy.Proxy` objects: called
 from inside such a greenlet they do not compute, they hand the call to the `Hub` and switch to it. `Hub.tick` takes the calls that fit
 together, runs them as one forward, and switches back to each request with its rows of the output. There is no batch object, only the set of calls
 waiting now, so a request joins and leaves at any step and nobody waits for a stranger's last one.
@@ -13,16 +13,17 @@ from __future__ import annotations
 import contextvars
 import enum
 import traceback
-from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from engine import admission, collate
+from engine import admission, collate, rows
 from engine.collate import Arguments
+from engine.rows import PLAIN, Row, Traits
 
 
 class Cancelled(Exception):
@@ -45,67 +46,85 @@ class Task:
     """
 
     body: Callable[[], Any]
-    rows: int  #: pictures; what the cap on rows counts
+    rows: int  #: pictures; what the caps on rows count
     ended: Callable[[Task], None]
+    left: int = 1  #: steps still to do, as far as is known; `stepped` counts them down
+    kind: Hashable = None  #: its model and shape
+    traits: Traits = PLAIN
     result: Any = None
     error: Exception | None = None
     seconds: float = 0.0  #: this task's share of the device's time
-
-
-#: Set inside each task's greenlet (every greenlet has a context of its own): how a proxy finds its hub and task.
-_seat: contextvars.ContextVar[tuple[Hub, Task] | None] = contextvars.ContextVar("seat", default=None)
+    since: int = 0  #: the turn at which it joined the line
+    calls: int = 0  #: batched calls it has made in the step it is in
 
 
 @dataclass(eq=False, slots=True)
-class _Call:
-    """A module call waiting to be run."""
+class Errand:
+    """Calls a task makes at once; it goes on when all of them are back."""
 
     task: Task
+    outputs: list[Any]
+    out: int  #: calls not yet back
+    error: Exception | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """A module call waiting to be run."""
+
+    errand: Errand
+    slot: int
     function: Callable[..., Any]
     arguments: Arguments
     share: Share
     key: Hashable
     since: int
+    ordinal: int = 0
+
+    @property
+    def task(self) -> Task:
+        return self.errand.task
 
     @property
     def rows(self) -> int:
         return self.arguments.rows
 
     @property
+    def left(self) -> int:
+        return self.errand.task.left
+
+    @property
     def urgent(self) -> bool:
-        return self.share is Share.WHOLE
+        return self.share is not Share.BATCH
+
+    def names(self) -> list[Row]:
+        return [Row(self.task, self.task.traits, self.ordinal, index) for index in range(self.rows)]
 
 
-class Proxy:
-    """Stands in a pipeline for `module`; the methods named in `shares` are run by the hub, everything else is the module's own.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a proxy asks of the hub: `function` with `arguments`; `name` is the same for calls of the same module method."""
 
-    Called outside a hub's task it computes right away, like the module.
-    """
+    function: Callable[..., Any]
+    name: Hashable
+    arguments: Arguments
+    share: Share
 
-    def __init__(self, module: Any, shares: Mapping[str, Share]) -> None:
-        self.__dict__.update(_module=module, _shares=dict(shares))
 
-    @property  # type: ignore[misc]  # so that isinstance(pipe.unet, UNet2DConditionModel) stays true
-    def __class__(self) -> type:
-        return type(self._module)
+#: Set inside each task's greenlet (every greenlet has a context of its own): how a proxy finds its hub and task.
+_seat: contextvars.ContextVar[tuple[Hub, Task] | None] = contextvars.ContextVar("seat", default=None)
 
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._module, name)
-        if name in self._shares:
-            return lambda *args, **kwargs: self._send(name, value, args, kwargs)
-        return value
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._send("__call__", self._module, args, kwargs)
+def seat() -> tuple[Hub, Task] | None:
+    """The hub and the task whose code is running, or None outside any."""
+    return _seat.get()
 
-    def _send(self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        seat, share = _seat.get(), self._shares.get(name)
-        if seat is None or share is None:
-            return function(*args, **kwargs)
-        hub, task = seat
-        if share is Share.ROWS:
-            kwargs.pop("generator", None)  # a list with one for each row; no autoencoder draws from it while decoding
-        return hub.wait(task, function, (id(self._module), name), Arguments(args, kwargs, collate.count_rows(args, kwargs)), share)
+
+def stepped() -> None:
+    """By a task's own code, after each of its denoising steps."""
+    if (found := _seat.get()) is not None:
+        task = found[1]
+        task.left, task.calls = max(0, task.left - 1), 0
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -131,20 +150,32 @@ class Hub:
     clock: Callable[[], float]
     fixed_rows: int = 0  #: when set, every batched forward has exactly this many rows, so that a row's bits do not depend on its company
     forward_rows: int = 64  #: rows of one forward; the rest takes the next
+    caps: dict[Hashable, int] = field(default_factory=dict)  #: pictures admitted at once, and rows of one forward, by kind; measured by the owner
+    buckets: dict[Hashable, Callable[[int], int]] = field(default_factory=dict)  #: by kind: to how many rows a forward is padded (compiled models)
+    relieve: Callable[[Hashable], bool] = lambda kind: False  #: asked when even one row does not fit: whether memory was found, so that it is worth another try
     counters: Counters = field(default_factory=Counters)
-    _line: deque[Task] = field(default_factory=deque)
+    _line: list[Task] = field(default_factory=list)
     _live: dict[Task, Any] = field(default_factory=dict)  #: admitted tasks and their greenlets
-    _waiting: list[_Call] = field(default_factory=list)
+    _waiting: dict[Hashable, list[Call]] = field(default_factory=lambda: defaultdict(list))  #: by key
+    _errands: list[Call] = field(default_factory=list)  #: calls that go first
     _limits: dict[Hashable, int] = field(default_factory=dict)  #: rows a forward of this signature may have, learnt by running out of memory
-    _tickets: int = 0
+    _row_seconds: dict[Hashable, float] = field(default_factory=dict)  #: what a row of this signature took last
+    _rounds: admission.Rounds = field(default_factory=admission.Rounds)
+    _turn: int = 0
     _main: Any = None  #: the greenlet that runs the hub
 
     @property
     def idle(self) -> bool:
         return not self._live and not self._line
 
+    @property
+    def live(self) -> tuple[Task, ...]:
+        """The tasks admitted and not yet ended."""
+        return tuple(self._live)
+
     def join(self, task: Task) -> None:
         """Stand in line; `tick` admits."""
+        task.since = self._turn
         self._line.append(task)
 
     def cancel(self, task: Task) -> None:
@@ -154,28 +185,65 @@ class Hub:
             self._end(task, Cancelled())
         elif task in self._live:
             while task in self._live:  # once, unless a pipeline's clean-up calls a module
-                self._waiting = [call for call in self._waiting if call.task is not task]
+                self._forget_calls(task)
                 self._throw(task, GreenletExit())
 
     def tick(self) -> bool:
         """Admit who fits, run one forward and take everybody in it up to their next module call. False when there was nothing to do."""
-        for _ in range(admission.admit([task.rows for task in self._line], sum(task.rows for task in self._live), self.max_rows)):
-            self._start(self._line.popleft())
-        chosen = admission.choose(self._waiting, self.forward_rows)
-        if not chosen:
+        self._turn += 1
+        if self._line:
+            self._admit()
+        calls = self._next()
+        if not calls:
             return False
-        calls = [self._waiting[i] for i in chosen]
-        self._waiting = [call for i, call in enumerate(self._waiting) if i not in set(chosen)]
         for call, output in zip(calls, self._outputs(calls), strict=True):
-            if isinstance(output, Exception):
-                self._throw(call.task, output)
-            else:
-                self._resume(call.task, output)
+            self._deliver(call, output)
         return True
+
+    # ------------------------------------------------------------------------------------------------ whose turn it is
+
+    def _admit(self) -> None:
+        in_flight: dict[Hashable, int] = defaultdict(int)
+        for task in self._live:
+            in_flight[task.kind] += task.rows
+        joining = [self._line[i] for i in admission.admit(self._line, in_flight, self.caps, self.max_rows, self._turn)]
+        for task in joining:
+            self._line.remove(task)
+        for task in joining:
+            self._start(task)
+
+    def _next(self) -> list[Call]:
+        """The calls of the next forward, taken out of the waiting ones."""
+        if self._errands:
+            return [self._errands.pop(0)]
+        if not self._waiting:
+            return []
+        key = self._rounds.next({key: self._offer(key, group) for key, group in self._waiting.items()}) if len(self._waiting) > 1 else next(iter(self._waiting))
+        group = self._waiting[key]
+        chosen = admission.choose(group, min(self.forward_rows, self.caps.get(group[0].task.kind, self.forward_rows)), self._turn)
+        if len(chosen) == len(group):
+            del self._waiting[key]
+        else:
+            taken = set(map(id, chosen))
+            self._waiting[key] = [call for call in group if id(call) not in taken]
+        return chosen
+
+    def _offer(self, key: Hashable, group: Sequence[Call]) -> tuple[float, int]:
+        count = sum(call.rows for call in group)
+        return self._row_seconds.get(key, 0.0) * min(count, self.forward_rows), count
+
+    def _forget_calls(self, task: Task) -> None:
+        self._errands = [call for call in self._errands if call.task is not task]
+        for key, group in list(self._waiting.items()):
+            kept = [call for call in group if call.task is not task]
+            if kept:
+                self._waiting[key] = kept
+            else:
+                del self._waiting[key]
 
     # ------------------------------------------------------------------------------------------------ forwards
 
-    def _outputs(self, calls: list[_Call]) -> list[Any]:
+    def _outputs(self, calls: list[Call]) -> list[Any]:
         """Each call's output, or the exception to raise where it was called. A batch that fails is retried call by call."""
         try:
             return self._forward(calls)
@@ -185,54 +253,97 @@ class Hub:
             traceback.clear_frames(error.__traceback__)
         return [output for call in calls for output in self._outputs([call])]
 
-    def _forward(self, calls: list[_Call]) -> list[Any]:
+    def _forward(self, calls: list[Call]) -> list[Any]:
         started = self.clock()
         torch.set_grad_enabled(False)
-        first = calls[0]
-        rows = [call.rows for call in calls]
+        first, count = calls[0], sum(call.rows for call in calls)
         if first.share is Share.WHOLE:
-            outputs = [first.function(*first.arguments.args, **first.arguments.kwargs)]
+            with rows.running(first.names()):
+                outputs = [first.function(*first.arguments.args, **first.arguments.kwargs)]
         else:
-            outputs = collate.split(self._run(first, [call.arguments for call in calls]), rows)
+            outputs = collate.split(self._run(calls), [call.rows for call in calls], first.arguments.rules)
         seconds = self.clock() - started
         for call in calls:
-            call.task.seconds += seconds * call.rows / sum(rows)
+            call.task.seconds += seconds * call.rows / count
         if first.share is Share.BATCH:
-            self.counters = Counters(sum(rows), self.counters.forwards + 1, self.counters.rows + sum(rows), self.counters.seconds + seconds)
+            self.counters = Counters(count, self.counters.forwards + 1, self.counters.rows + count, self.counters.seconds + seconds)
+            self._row_seconds[first.key] = seconds / count
         return outputs
 
-    def _run(self, call: _Call, arguments: list[Arguments]) -> Any:
-        """Run the joint call in pieces of as many rows as fit; running out of memory halves the piece, down to one row."""
+    def _run(self, calls: list[Call]) -> Any:
+        """Run the joint call in pieces of as many rows as fit; running out of memory halves the piece, down to one row, then asks for relief."""
+        first, total = calls[0], sum(call.rows for call in calls)
         while True:
-            size = self._piece(call, sum(each.rows for each in arguments))
+            size = self._piece(first, total)
             try:
-                return self._pieces(call, arguments, size)
+                return self._pieces(calls, size)
             except Exception as error:
-                if not is_out_of_memory(error) or size == 1:
+                if not is_out_of_memory(error):
                     raise
                 traceback.clear_frames(error.__traceback__)  # its frames hold the tensors that did not fit
-            self._limits[call.key] = size // 2
+                if size == 1 and not self.relieve(first.task.kind):
+                    raise
+            if size > 1:
+                self._limits[first.key] = size // 2
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
-    def _piece(self, call: _Call, total: int) -> int:
+    def _piece(self, call: Call, total: int) -> int:
         if call.share is Share.ROWS:
             return 1
         wanted = self.fixed_rows if call.share is Share.BATCH and self.fixed_rows else total
         return min(wanted, self._limits.get(call.key, wanted))
 
-    def _pieces(self, call: _Call, arguments: list[Arguments], size: int) -> Any:
-        alone, fixed = len(arguments) == 1, call.share is Share.BATCH and self.fixed_rows > 0
-        joint = arguments[0] if alone and not fixed else collate.concatenate(arguments)
+    def _padded(self, call: Call, length: int, size: int) -> int:
+        return size if self.fixed_rows else self.buckets[call.task.kind](length)
+
+    def _pieces(self, calls: list[Call], size: int) -> Any:
+        first = calls[0]
+        fixed = first.share is Share.BATCH and (self.fixed_rows > 0 or first.task.kind in self.buckets)
+        joint = first.arguments if len(calls) == 1 and not fixed else collate.concatenate([call.arguments for call in calls])
+        names = [name for call in calls for name in call.names()]
         if joint.rows <= size and not fixed:
-            return call.function(*joint.args, **joint.kwargs)
+            with rows.running(names):
+                return first.function(*joint.args, **joint.kwargs)
         outputs = []
         for start in range(0, joint.rows, size):
-            piece = collate.slice_rows(joint, start, min(start + size, joint.rows), pad_to=size if fixed else 0)
-            outputs.append(call.function(*piece.args, **piece.kwargs))
-        return collate.merge(outputs)
+            stop = min(start + size, joint.rows)
+            piece = collate.slice_rows(joint, start, stop, pad_to=self._padded(first, stop - start, size) if fixed else 0)
+            with rows.running(names[start:stop] + [Row(None, names[start].traits)] * (piece.rows - (stop - start))):
+                outputs.append(first.function(*piece.args, **piece.kwargs))
+        return collate.merge(outputs, joint.rules)
 
     # ------------------------------------------------------------------------------------------------ greenlets
+
+    def wait(self, task: Task, wanted: Sequence[Wanted]) -> list[Any]:
+        """In a task's greenlet, by a proxy: wait until the hub has run these calls, and return their outputs. Raises what the first failing one raised."""
+        errand = Errand(task, [None] * len(wanted), len(wanted))
+        for slot, each in enumerate(wanted):
+            call = Call(errand, slot, each.function, each.arguments, each.share, None, self._turn)
+            if each.share is Share.BATCH:
+                call.key = (each.name, task.traits.apart, collate.signature(each.arguments))
+                call.ordinal, task.calls = task.calls, task.calls + 1
+                self._waiting[call.key].append(call)
+            else:
+                self._errands.append(call)
+        outputs: list[Any] = self._main.switch()
+        return outputs
+
+    def _deliver(self, call: Call, output: Any) -> None:
+        errand = call.errand
+        if errand.task not in self._live:
+            return
+        errand.out -= 1
+        if isinstance(output, Exception):
+            errand.error = errand.error or output
+        else:
+            errand.outputs[call.slot] = output
+        if errand.out:
+            return
+        if errand.error is not None:
+            self._throw(errand.task, errand.error)
+        else:
+            self._resume(errand.task, errand.outputs)
 
     def _start(self, task: Task) -> None:
         def run() -> None:
@@ -241,13 +352,6 @@ class Hub:
 
         self._live[task] = greenlet(run)
         self._resume(task)
-
-    def wait(self, task: Task, function: Callable[..., Any], name: Hashable, arguments: Arguments, share: Share) -> Any:
-        """In a task's greenlet, by a proxy: wait until the hub has run this call, and return its output. Raises what the call raised."""
-        self._tickets += 1
-        key = (name, collate.signature(arguments)) if share is Share.BATCH else ("alone", self._tickets)
-        self._waiting.append(_Call(task, function, arguments, share, key, self._tickets))
-        return self._main.switch()
 
     def _resume(self, task: Task, *output: Any) -> None:
         self._enter(task, lambda inside: inside.switch(*output))

@@ -46,6 +46,12 @@ def preload_torch() -> None:
             return
 
 
+def keep_kernels() -> None:
+    """Compiled kernels go where they survive a restart, unless the operator said where."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "word-up" / "kernels"))
+
+
 @contextlib.contextmanager
 def no_collections() -> Iterator[None]:
     """No garbage collection inside; what was made inside is left out of later ones, for modules live as long as the process."""

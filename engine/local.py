@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine import checks, codec
+from engine import canvas, checks, codec
 from engine.api import (
+    BadInput,
     Capabilities,
     EngineDied,
     EngineStats,
@@ -31,6 +32,7 @@ from engine.api import (
     Result,
     UpscaleRequest,
 )
+from engine.canvas import EMPTY, Canvas
 from engine.codec import Pixels
 from engine.device import ROWS, Device
 from engine.shelf import Shelf
@@ -44,9 +46,9 @@ CLOSING = 15.0
 class LocalEngine:
     """Draws on a device of this process.
 
-    `device` is a torch device name or "auto"; `max_rows` how many pictures may step together (0: what suits the device); `threads` how many a CPU
-    computes with (0: all); `reproducible` makes a picture's bits independent of who is drawn beside it, for padding of small batches (None: on a CPU,
-    where a default grid loses nothing by it); a device that spends `stuck_after` seconds on one turn is given up.
+    `device` is a torch device name or "auto"; `max_rows` how many pictures may step together (0: as many as make each other cheaper, measured); `threads` how
+    many a CPU computes with (0: all); `reproducible` makes a picture's bits independent of who is drawn beside it, for padding of small batches (without it a
+    channel may differ by 1/255); `memory_gb` is for weights (0: a share of what there is); a device that spends `stuck_after` seconds on one turn is given up.
     """
 
     def __init__(
@@ -56,12 +58,19 @@ class LocalEngine:
         device: str = "auto",
         max_rows: int = 0,
         threads: int = 0,
-        reproducible: bool | None = None,
+        reproducible: bool = False,
+        memory_gb: float = 0.0,
         stuck_after: float = 600.0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._shelf, self._clock, self._stuck_after = shelf, clock, stuck_after
-        self._settings: dict[str, Any] = {"device": device, "max_rows": max_rows, "threads": threads, "reproducible": reproducible}
+        self._settings: dict[str, Any] = {
+            "device": device,
+            "max_rows": max_rows,
+            "threads": threads,
+            "reproducible": bool(reproducible),
+            "memory_gb": memory_gb,
+        }
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="engine-pictures")
         self._device: Device | None = None
         self._flights: set[_Flight] = set()
@@ -103,10 +112,10 @@ class LocalEngine:
         flight = _Flight(request, report, self._pool)
         self._flights.add(flight)
         try:
-            if request.source:
-                flight.source = await self._blocking(_read_source, request, inputs[request.source])
+            if request.pictures:
+                flight.canvas = await self._blocking(_laid, request, inputs)
             if isinstance(request, UpscaleRequest) and not (entry.folder / "upscaler" / "config.json").is_file():
-                return cast(Result, await self._blocking(_enlarged, request, flight.source))
+                return cast(Result, await self._blocking(_enlarged, request, flight.canvas))
             drawn, seconds = await self._fly(flight)
             frames = await self._blocking(_frames, request, drawn, entry.scheduler)
             return Result(frames=frames, device_seconds=seconds)
@@ -192,8 +201,8 @@ class _Flight:
 
     def __init__(self, request: Request, report: Report, pool: ThreadPoolExecutor) -> None:
         self.request = request
-        self.source: Image.Image | None = None
-        self.rows = request.count if isinstance(request, ImagineRequest) else 1
+        self.canvas = EMPTY
+        self.rows = request.rows
         self.device: Device | None = None
         self._loop, self._report, self._pool = asyncio.get_running_loop(), report, pool
         self.landed: asyncio.Future[tuple[Any, float]] = self._loop.create_future()
@@ -279,10 +288,9 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arg
 # ------------------------------------------------------------------------------------------------ on the pictures' pool
 
 
-def _read_source(request: Request, data: bytes) -> Image.Image:
-    """The picture to start from; for image-to-image, of the size that will be drawn. Raises BadInput."""
-    image = codec.decode(data)
-    return codec.cover(image, request.width, request.height) if isinstance(request, ImagineRequest) else image
+def _laid(request: Request, inputs: Mapping[str, bytes]) -> Canvas:
+    """The pictures to start from, read and laid out. Raises BadInput."""
+    return canvas.lay(request, {digest: codec.decode(inputs[digest]) for digest in request.pictures})
 
 
 def _frames(request: Request, drawn: NDArray[Any], sampler: str) -> tuple[Frame, ...]:
@@ -298,8 +306,14 @@ def _frame(request: Request, seed: int, image: Image.Image, sampler: str) -> Fra
     return Frame(png=codec.encode_png(image, codec.parameters_text(request, seed, sampler)), seed=seed, width=image.width, height=image.height)
 
 
-def _enlarged(request: UpscaleRequest, source: Image.Image) -> Result:
+def _enlarged(request: UpscaleRequest, canvas: Canvas) -> Result:
     """Without a network the device is not needed."""
     started = time.perf_counter()
-    frame = _frame(request, request.seed, codec.enlarge(source, request.factor), "")
+    frame = _frame(request, request.seed, codec.enlarge(_start(canvas), request.factor), "")
     return Result(frames=(frame,), device_seconds=time.perf_counter() - started)
+
+
+def _start(canvas: Canvas) -> Image.Image:
+    if canvas.start is None:
+        raise BadInput("there is no picture to start from")
+    return canvas.start

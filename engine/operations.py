@@ -1,54 +1,32 @@
-"""Requests → stock pipelines: a model in memory, and how each operation runs on it. Used by `engine.device`, on the device thread.
+"""Requests → stock pipelines: how each operation runs on a model. Used by `engine.perform`, inside a hub's task on the device thread.
 
-`draw` and `enlarge` run inside a hub's task; the pipelines they call are diffusers' own, with proxies where the heavy modules were.
+The pipelines are diffusers' own, with proxies where the heavy modules were. An operation is a choice of pipeline, its arguments, and at most a stand-in for
+the denoiser in this request's copy of it (`engine.guidance`): nothing here computes a step.
 """
 
 from __future__ import annotations
 
-import copy
 import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-import diffusers
 import numpy as np
 import torch
-import transformers
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine import checks, upscale
-from engine.api import BadNumbers, ImagineRequest, ModelCorrupt, ModelMissing, OutOfMemory
+from engine import checks, guidance, hub, steps
+from engine.api import BadNumbers, ImagineRequest, MorphRequest, Part, Request
+from engine.canvas import EMPTY, Canvas
 from engine.codec import Pixels
-from engine.guidance import WeightedDenoiser
-from engine.hub import Proxy, Share, is_out_of_memory
-from engine.preview import Forecast, Previewer
-from engine.shelf import Entry
+from engine.model import Model
+from engine.preview import Forecast
+from engine.results import Drawn
 
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """Which diffusers pipelines draw a family, and which of their modules' methods the hub runs."""
-
-    from_words: str
-    from_picture: str
-    denoiser: str
-    shares: Mapping[str, Mapping[str, Share]]
-
-
-FAMILIES = {
-    "sd": Family(
-        from_words="StableDiffusionPipeline",
-        from_picture="StableDiffusionImg2ImgPipeline",
-        denoiser="unet",
-        shares={
-            "text_encoder": {"__call__": Share.WHOLE},
-            "unet": {"__call__": Share.BATCH},
-            "vae": {"encode": Share.WHOLE, "decode": Share.ROWS},
-        },
-    ),
-}
+#: Frames a clip of the forming pictures may have, besides the finished ones.
+FILM = 23
+#: Stock inpainting pipelines tell a plain denoiser from one trained for inpainting by the channels the first models had, and refuse any other number.
+PLAIN_CHANNELS = {"StableDiffusionInpaintPipeline": 4, "StableDiffusionXLInpaintPipeline": 4, "StableDiffusion3InpaintPipeline": 16}
 
 
 class Watch(Protocol):
@@ -62,134 +40,172 @@ class Watch(Protocol):
     def preview(self, pictures: list[Pixels]) -> None: ...
 
 
-@dataclass(slots=True)
-class Model:
-    """A model in memory. Its pipelines are never called themselves: every request takes a shallow copy with a scheduler of its own."""
-
-    entry: Entry
-    device: torch.device
-    from_words: Any
-    from_picture: Any
-    previewer: Previewer
-    upscaler: upscale.SuperResolution | None
-    _schedulers: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def load(cls, entry: Entry, device: torch.device) -> Model:
-        """Verify the files and read them. Raises ModelMissing, ModelCorrupt, OutOfMemory."""
-        entry.verify()
-        try:
-            return cls._read(entry, device)
-        except Exception as error:
-            name = entry.can.model
-            if is_out_of_memory(error):
-                raise OutOfMemory(f"{name} does not fit into the memory of {device}") from error
-            if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and "no file named" in str(error)):
-                raise ModelMissing(f"{name}: {error}") from error
-            raise ModelCorrupt(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
-
-    @classmethod
-    def _read(cls, entry: Entry, device: torch.device) -> Model:
-        family = FAMILIES[entry.family]
-        for library in (diffusers, transformers):  # their progress bars and hints are not for the operator's log
-            library.utils.logging.set_verbosity_error()
-            library.utils.logging.disable_progress_bar()
-        dtype = torch.float32 if device.type == "cpu" else getattr(torch, entry.dtype)
-        pipeline = getattr(diffusers, family.from_words).from_pretrained(
-            entry.folder,
-            dtype=dtype,
-            variant=entry.variant,
-            local_files_only=True,
-            use_safetensors=True,
-            low_cpu_mem_usage=False,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-        pipeline.to(device)
-        for module in pipeline.components.values():
-            if isinstance(module, torch.nn.Module):
-                module.eval().requires_grad_(False)
-        from_picture = getattr(diffusers, family.from_picture)(**pipeline.components, requires_safety_checker=False)
-        previewer = Previewer(pipeline.vae)
-        for each in (pipeline, from_picture):
-            each.set_progress_bar_config(disable=True)
-        for name, shares in family.shares.items():
-            proxy = Proxy(getattr(pipeline, name), shares)
-            for each in (pipeline, from_picture):
-                each.__dict__[name] = proxy
-        return cls(entry, device, pipeline, from_picture, previewer, upscale.load(entry.folder / "upscaler", device))
-
-    def scheduler(self, name: str | None) -> Any:
-        """A scheduler for one request: the model's own, or the diffusers class of that name with the model's configuration."""
-        own = self.from_words.scheduler
-        if name is None or name == type(own).__name__:
-            return copy.deepcopy(own)
-        if name not in self._schedulers:
-            self._schedulers[name] = _with_config_of(own, getattr(diffusers, name))
-        return copy.deepcopy(self._schedulers[name])
-
-
-def _with_config_of(own: Any, kind: Any) -> Any:
-    """Latent models neither clip to -1..1 nor want PNDM's warm-up, whatever a class's defaults say, unless the model's own configuration does."""
-    wanted = {"clip_sample": False, "skip_prk_steps": True}
-    accepted = inspect.signature(kind.__init__).parameters
-    return kind.from_config(own.config, **{key: value for key, value in wanted.items() if key in accepted and key not in own.config})
-
-
-def draw(model: Model, request: ImagineRequest, source: Image.Image | None, watch: Watch) -> NDArray[np.float32]:
-    """The whole grid as one call of a stock pipeline: count × height × width × 3 in 0..1. Raises BadNumbers."""
-    pipeline = copy.copy(model.from_words if source is None else model.from_picture)
-    scheduler = pipeline.__dict__["scheduler"] = model.scheduler(request.scheduler)
-    forecast = Forecast(scheduler)
-
-    def after_step(pipeline: Any, index: int, timestep: Any, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        latents, of = tensors["latents"], pipeline.num_timesteps
-        if index + 1 == of and not bool(torch.isfinite(latents).all()):
-            raise BadNumbers(f"{request.model}: the latents became non-finite")
-        if index + 1 < of and watch.wants_preview():
-            watch.preview(model.previewer(forecast.latents(latents)))
-        watch.progress(index + 1, of)
-        return tensors
-
-    arguments: dict[str, Any] = {
-        "num_inference_steps": request.steps,
-        "guidance_scale": request.guidance,
-        "num_images_per_prompt": request.count,
-        "generator": [torch.Generator("cpu").manual_seed(seed) for seed in checks.grid_seeds(request)],
-        "output_type": "np",
-        "callback_on_step_end": after_step,
-        **_words(pipeline, model, request),
-        **_canvas(request, source),
+def draw(model: Model, request: ImagineRequest, canvas: Canvas | None, watch: Watch) -> Drawn:
+    """The whole grid as one call of a stock pipeline. Raises BadNumbers."""
+    canvas = canvas or EMPTY
+    pipeline = model.pipeline(_start(canvas), request.scheduler)
+    guided = request.guidance > 1
+    arguments = {
+        **model.family.arguments(steps=request.steps, guidance=request.guidance, unwanted=unwanted(request.unwanted)),
+        "prompt": _words(pipeline, model, request.parts, request.width, request.height, guided),
+        **pictures([canvas.start] * request.count if canvas.start else [], request.strength, request.steps),
+        **_masked(pipeline, canvas),
     }
-    images: NDArray[np.float32] = pipeline(**arguments).images
+    seen = Seen(model, request, pipeline, watch, stop=request.stop, films=request.video)
+    return Drawn(run(pipeline, model, arguments, request, checks.grid_seeds(request), seen), seen.film)
+
+
+def morph(model: Model, request: MorphRequest, watch: Watch) -> Drawn:
+    """Every frame a row of one call: the same noise under conditions on the way from one prompt to the other. Raises BadNumbers."""
+    pipeline = model.pipeline("words", request.scheduler)
+    size = (request.width, request.height)
+    ends = [_conditions(model, parts, *size) for parts in (request.before, request.after)]
+    _told(pipeline, model, guidance.between(*ends, rows=request.frames), request.guidance > 1)
+    arguments = {
+        **model.family.arguments(steps=request.steps, guidance=request.guidance, unwanted=unwanted(request.unwanted)),
+        "prompt": request.before[0].text,
+    }
+    seen = Seen(model, request, pipeline, watch)
+    return Drawn(run(pipeline, model, arguments, request, [request.seed] * request.frames, seen))
+
+
+def run(pipeline: Any, model: Model, arguments: dict[str, Any], size: Any, seeds: Sequence[int], seen: Seen) -> NDArray[np.float32]:
+    """Call the pipeline for one picture a seed, of `size.width` × `size.height`: pictures × height × width × 3 in 0..1. Raises BadNumbers."""
+    accepted = inspect.signature(type(pipeline).__call__).parameters
+    arguments = {
+        **arguments,
+        **{name: getattr(size, name) for name in ("width", "height") if name in accepted},
+        "num_images_per_prompt": len(seeds),
+        "generator": [torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+        "output_type": "np",
+    }
+    images: NDArray[np.float32] = pipeline(**steps.watch_steps(pipeline, model.family, arguments, seen)).images
     if not np.isfinite(images).all():
-        raise BadNumbers(f"{request.model}: the decoded picture is non-finite")
+        raise BadNumbers(f"{model.entry.can.model}: the decoded picture is non-finite")
     return images
 
 
-def _canvas(request: ImagineRequest, source: Image.Image | None) -> dict[str, Any]:
-    if source is None:
-        return {"width": request.width, "height": request.height}
-    least = (1 + 1e-6) / request.steps  # below it, not a single step would be left to run
-    return {"image": source, "strength": min(1.0, max(request.strength, least))}
+class Seen:
+    """After every step of one call of a pipeline: reports it, shows it, films it, ends it early. `before` and `after` are steps of the request's other calls."""
+
+    def __init__(
+        self, model: Model, request: Request, pipeline: Any, watch: Watch, *, stop: float = 1.0, films: bool = False, before: int = 0, after: int = 0
+    ) -> None:
+        self._model, self._request, self._pipeline, self._watch, self._stop, self._films = model, request, pipeline, watch, stop, films
+        self._before, self._after = before, after
+        self._forecast = Forecast(pipeline.scheduler)
+        self.film: list[list[Pixels]] = []
+
+    def __call__(self, step: int, of: int, latents: torch.Tensor) -> torch.Tensor | None:
+        """Returns latents that take the place of the pipeline's, when it ends here. Raises BadNumbers."""
+        hub.stepped()
+        last = max(1, round(of * self._stop))
+        ends = step == last
+        if ends and not bool(torch.isfinite(latents).all()):
+            raise BadNumbers(f"{self._request.model}: the latents became non-finite")
+        if not ends:
+            self._show(step, last, latents)
+        self._watch.progress(self._before + step, self._before + last + self._after)
+        if not ends or step == of:
+            return None
+        steps.stop(self._pipeline, self._model.family)
+        return self._forecast.latents(latents)  # the latents themselves are still noisy
+
+    def _show(self, step: int, last: int, latents: torch.Tensor) -> None:
+        films = self._films and step * FILM // last > (step - 1) * FILM // last
+        shows = self._watch.wants_preview()
+        if not films and not shows:
+            return
+        pictures = self._model.previewer(self._forecast.latents(latents))
+        if films:
+            self.film.append(pictures)
+        if shows:
+            self._watch.preview(pictures)
 
 
-def _words(pipeline: Any, model: Model, request: ImagineRequest) -> dict[str, Any]:
-    """Prompt arguments. Several weighted parts are encoded here, and their blend takes the denoiser's place in this request's copy of the pipeline."""
-    unwanted = ", ".join(request.unwanted) or None
-    if len(request.parts) == 1:
-        return {"prompt": request.parts[0].text, "negative_prompt": unwanted}
-    guided = request.guidance > 1
-    first, *others = (part.text for part in request.parts)
-    condition, without = pipeline.encode_prompt(first, model.device, 1, guided, unwanted)
-    conditions = [condition, *(pipeline.encode_prompt(text, model.device, 1, False)[0] for text in others)]
-    name = FAMILIES[model.entry.family].denoiser
-    pipeline.__dict__[name] = WeightedDenoiser(getattr(pipeline, name), conditions, [part.weight for part in request.parts], guided)
-    return {"prompt_embeds": condition, "negative_prompt_embeds": without}
+# ------------------------------------------------------------------------------------------------ what it starts from
 
 
-def enlarge(model: Model, network: upscale.SuperResolution, source: Image.Image, factor: int) -> Pixels:
-    """The source 2× or 4× larger by the model's network; each tile is a turn of the device."""
-    turns = Proxy(network, {"__call__": Share.ROWS})
-    return upscale.enlarge(turns, network.reach, np.asarray(source), factor, model.device)
+def _start(canvas: Canvas) -> str:
+    if canvas.start is None:
+        return "words"
+    return "picture" if canvas.mask is None else "mask"
+
+
+def pictures(starts: Sequence[Image.Image], strength: float, count: int) -> dict[str, Any]:
+    """Arguments for one start a picture, so that each is encoded under its own picture's seed; `count` steps."""
+    if not starts:
+        return {}
+    least = (1 + 1e-6) / count  # below it, not a single step would be left to run
+    return {"image": list(starts), "strength": min(1.0, max(strength, least))}
+
+
+def _masked(pipeline: Any, canvas: Canvas) -> dict[str, Any]:
+    if canvas.mask is None:
+        return {}
+    channels = PLAIN_CHANNELS.get(type(pipeline).__name__)
+    name = "unet" if hasattr(pipeline, "unet") else "transformer"
+    denoiser = getattr(pipeline, name)
+    if channels and denoiser.config.in_channels == pipeline.vae.config.latent_channels != channels:
+        pipeline.__dict__[name] = _Plain(denoiser, channels)
+    return {"mask_image": by_cells(canvas.mask, pipeline.vae_scale_factor)}
+
+
+def by_cells(mask: Image.Image, edge: int) -> Image.Image:
+    """White in all of each latent's cell of `edge` pixels that is white anywhere: pipelines look at one pixel of each."""
+    width, height = mask.size
+    padded = Image.new("L", (-(-width // edge) * edge, -(-height // edge) * edge))
+    padded.paste(mask)
+    cells = np.asarray(padded).reshape(padded.height // edge, edge, padded.width // edge, edge).max(axis=(1, 3))
+    return Image.fromarray(cells.repeat(edge, axis=0).repeat(edge, axis=1)).crop((0, 0, width, height))
+
+
+class _Plain(guidance.StandIn):
+    """A denoiser that is no inpainting model, of whatever number of channels, passed off as one of the number that its pipeline takes for plain."""
+
+    def __init__(self, denoiser: Any, channels: int) -> None:
+        super().__init__(denoiser)
+        self.__dict__["config"] = type(denoiser.config)({**denoiser.config, "in_channels": channels})
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._denoiser(*args, **kwargs)
+
+
+# ------------------------------------------------------------------------------------------------ what it is told
+
+
+def unwanted(texts: Sequence[str]) -> str | None:
+    """The pipelines' own negative prompt."""
+    return ", ".join(texts) or None
+
+
+def _words(pipeline: Any, model: Model, parts: Sequence[Part], width: int, height: int, guided: bool) -> str:
+    """The pipeline's prompt. Where there is more than one condition, their blend takes the denoiser's place in this request's copy of the pipeline."""
+    if not parts:
+        return ""
+    texts = guidance.shares(parts)
+    if len(texts) > 1:
+        _told(pipeline, model, guidance.weighted(_conditions(model, parts, width, height)), guided)
+    return texts[0][0]
+
+
+def _told(pipeline: Any, model: Model, blend: guidance.Blend, guided: bool) -> None:
+    name = model.family.denoiser
+    pipeline.__dict__[name] = guidance.Conditioned(getattr(pipeline, name), model.family, blend, guided)
+
+
+def _conditions(model: Model, parts: Sequence[Part], width: int, height: int) -> list[tuple[float, guidance.Conditions]]:
+    """Shares, and what the denoiser is told of the words."""
+    return [(share, _condition(model, text, width, height)) for text, share in guidance.shares(parts)]
+
+
+def _condition(model: Model, text: str, width: int, height: int) -> guidance.Conditions:
+    arguments = {
+        **model.family.arguments(steps=1, guidance=1.0),
+        "prompt": text,
+        "width": width,
+        "height": height,
+        "generator": torch.Generator("cpu").manual_seed(0),
+        "output_type": "latent",
+    }
+    return guidance.conditions(guidance.capture(model.pipeline("words"), model.family, arguments), model.family)

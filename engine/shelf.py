@@ -1,104 +1,30 @@
-"""The models at hand, read from their directories without torch. Used by `engine.local`, and by anything that lists models.
+"""The models at hand, read without torch: the operator's `models.toml`, model folders with a `card.toml`, and the one that ships with the program.
 
-A model is an ordinary diffusers pipeline directory with three more files:
-
-`card.toml`, of which every field but `family` has a default::
-
-    name = "pocket"                 # what members type; the directory's name
-    title = "Pocket"                # what members read
-    family = "sd"                   # which pipelines draw it; see engine.operations.FAMILIES
-    licence = "MIT"
-    width = 128                     # the size it was trained on, pixels
-    height = 128
-    multiple = 16                   # sizes are multiples of this
-    min_edge = 64
-    max_edge = 256
-    steps = 20
-    max_steps = 50
-    guidance = 3.0
-    max_guidance = 15.0             # 1 or less: a model without guidance; it takes no unwanted words
-    max_count = 9
-    cost_factor = 1.0               # against a megapixel-step of the reference model
-    pace = 1.0                      # seconds a megapixel-step takes, until it has been measured; cost_factor when absent
-    scheduler = "DDIMScheduler"     # only for the captions; what is used is the directory's own
-    schedulers = [...]              # names accepted by --sampler; SCHEDULERS when absent
-    operations = [...]              # all of the family's when absent
-    dtype = "float16"               # weights on an accelerator; a CPU always computes in float32
-    variant = ""                    # diffusers' file name variant
-    examples = ["a fox in the snow, 3d render"]
-
-`size_multiple`, `min_size`, `max_size` and `cost` are read too, for `multiple`, `min_edge`, `max_edge` and `cost_factor`.
-
-`MANIFEST.sha256`, lines of `<hex>  <relative path>`, checked before loading (but for `*.md`); and `vocabulary.json`, words by kind (`things`, `places`,
-`styles`, `colours`) for autocomplete: a list of words, a list of lists of synonyms, or a mapping from a word to its synonyms; its `examples`
-(`{"prompt": …}`) stand in for the card's. `upscaler/` may hold a super-resolution network (see engine.upscale).
+Used by `engine.local`, and by anything that lists models. A card's fields are told in `engine.card`, a model's files in `engine.entry`; docs/models.md is the
+operator's page. What is wrong with one model is its own problem: the others go on.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import functools
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine import card as cards
+from engine.abilities import SCHEDULERS as SCHEDULERS
 from engine.api import Capabilities, EngineError, ModelCorrupt, ModelMissing
+from engine.entry import Entry as Entry
+from engine.entry import build
 
-#: Diffusers schedulers that sample any epsilon- or v-prediction model, need no further package and keep all their state to themselves.
-SCHEDULERS = (
-    "DDIMScheduler",
-    "DDPMScheduler",
-    "DEISMultistepScheduler",
-    "DPMSolverMultistepScheduler",
-    "DPMSolverSinglestepScheduler",
-    "EulerAncestralDiscreteScheduler",
-    "EulerDiscreteScheduler",
-    "HeunDiscreteScheduler",
-    "KDPM2AncestralDiscreteScheduler",
-    "KDPM2DiscreteScheduler",
-    "LCMScheduler",
-    "PNDMScheduler",
-    "TCDScheduler",
-    "UniPCMultistepScheduler",
-)
-#: What each family's pipelines can do.
-OPERATIONS: Mapping[str, frozenset[str]] = {"sd": frozenset({"imagine", "source", "unwanted", "weights", "upscale"})}
 #: The model that ships with the package.
 POCKET = Path(__file__).parent / "pocket"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One model on the shelf."""
-
-    folder: Path
-    family: str
-    can: Capabilities
-    scheduler: str = ""
-    dtype: str = "float16"
-    variant: str | None = None
-    pace: float = 1.0
-
-    def verify(self) -> None:
-        """Read every file the manifest names. Blocking. Raises ModelMissing and ModelCorrupt."""
-        manifest = self.folder / "MANIFEST.sha256"
-        if not manifest.is_file():
-            return
-        for line in manifest.read_text(encoding="utf-8").splitlines():
-            digest, _, name = line.strip().partition(" ")
-            name = name.strip().removeprefix("*")
-            if not name or name.endswith(".md"):  # prose may be edited without the model being another one
-                continue
-            path = self.folder / name
-            if not path.resolve().is_relative_to(self.folder.resolve()):
-                raise ModelCorrupt(f"{self.can.model}: the manifest names a file outside the model: {name}")
-            if not path.is_file():
-                raise ModelMissing(f"{self.can.model}: {name} is not there")
-            with path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != digest.lower():
-                    raise ModelCorrupt(f"{self.can.model}: {name} is not what the manifest says")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+#: What a model may be called.
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,28 +32,31 @@ class Shelf:
     """The models, the default first."""
 
     entries: tuple[Entry, ...]
-    problems: Mapping[str, EngineError] = field(default_factory=dict)  #: by folder: why a model is not on the shelf
+    problems: Mapping[str, EngineError] = field(default_factory=dict)  #: why a model is not on the shelf, by its name or its folder
+    absent: tuple[Entry, ...] = ()  #: models whose card could be read and whose files cannot be used; `problems` says why, by name
 
     @classmethod
-    def open(cls, folders: Sequence[Path] = (), *, default: str | None = None, pocket: bool = True) -> Shelf:
-        """Read the cards in `folders` (each a model, or a directory of models), then the one that ships with the package.
+    def open(
+        cls, folders: Sequence[Path] = (), *, listing: Path | None = None, store: Path | None = None, default: str | None = None, pocket: bool = True
+    ) -> Shelf:
+        """Read the cards in `folders` (each a model, or a directory of models), then those of `listing`, then the one that ships with the package.
 
-        The first is the default unless `default` names another. A model that cannot be read is a problem of its own: the others go on.
+        `listing` is a `models.toml` (there need not be one yet); `store` is where pulled models lie (`models` beside it when None). The first model is the
+        default unless `default` names another. Reads cards and the headers of listed weights, no weights.
         """
         entries: dict[str, Entry] = {}
         problems: dict[str, EngineError] = {}
-        for folder in [*folders, *([POCKET] if pocket else [])]:
-            for model in _models_in(folder):
-                try:
-                    entry = read_entry(model)
-                except EngineError as error:
-                    problems[str(model)] = error
-                else:
-                    entries.setdefault(entry.can.model, entry)
+        absent: list[Entry] = []
+        for folder in folders:
+            _take_folder(folder, entries, problems)
+        if listing is not None and listing.is_file():
+            _take_listing(listing, store or listing.parent / "models", entries, problems, absent)
+        if pocket:
+            _take_folder(POCKET, entries, problems)
         first = [default] if default in entries else []
-        if default is not None and not first:
+        if default is not None and not first and default not in problems:
             problems[default] = ModelMissing(f"{default} is not on the shelf")
-        return cls(tuple(entries[name] for name in dict.fromkeys([*first, *entries]) if name is not None), problems)
+        return cls(tuple(entries[name] for name in dict.fromkeys([*first, *entries]) if name is not None), problems, tuple(absent))
 
     def entry(self, model: str) -> Entry:
         """Raises ModelMissing."""
@@ -140,6 +69,16 @@ class Shelf:
         return tuple(entry.can for entry in self.entries)
 
 
+def _take_folder(folder: Path, entries: dict[str, Entry], problems: dict[str, EngineError]) -> None:
+    for model in _models_in(folder):
+        try:
+            entry = read_entry(model)
+        except EngineError as error:
+            problems[str(model)] = error
+        else:
+            entries.setdefault(entry.can.model, entry)
+
+
 def _models_in(folder: Path) -> list[Path]:
     if (folder / "card.toml").is_file() or not folder.is_dir():
         return [folder]
@@ -147,84 +86,119 @@ def _models_in(folder: Path) -> list[Path]:
 
 
 def read_entry(folder: Path) -> Entry:
-    """Read one model's card. Raises ModelMissing when there is none, ModelCorrupt when it makes no sense."""
+    """Read a model folder's own card. Raises ModelMissing when there is none, ModelCorrupt when it makes no sense."""
     try:
-        card = tomllib.loads((folder / "card.toml").read_text(encoding="utf-8"))
+        table = tomllib.loads((folder / "card.toml").read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelMissing(f"{folder.name}: no card.toml can be read in {folder}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ModelCorrupt(f"{folder.name}: card.toml: {error}") from error
     try:
-        return _entry(folder, card)
+        card = cards.read_table(table, strict=False)
+        return build(card, folder, name=card.get("name", folder.name), base=folder, find=functools.partial(locate, base=folder, store=folder.parent))
+    except ModelCorrupt as error:
+        raise ModelCorrupt(f"{folder.name}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise ModelCorrupt(f"{folder.name}: card.toml: {type(error).__name__}: {error}") from error
 
 
-def _entry(folder: Path, card: Mapping[str, Any]) -> Entry:
-    family = str(card["family"])
-    if family not in OPERATIONS:
-        raise ValueError(f"family {family!r} is not one of {', '.join(OPERATIONS)}")
-
-    def read(default: Any, *names: str) -> Any:
-        return next((card[name] for name in names if name in card), default)
-
-    words = _read_json(folder / "vocabulary.json")
-    width = int(read(512, "width"))
-    height = int(read(width, "height"))
-    steps = int(read(20, "steps"))
-    max_guidance = float(read(20.0, "max_guidance"))
-    operations = OPERATIONS[family] & frozenset(read(OPERATIONS[family], "operations"))
-    cost_factor = float(read(1.0, "cost_factor", "cost"))
-    can = Capabilities(
-        model=str(read(folder.name, "name")),
-        title=str(read(folder.name, "title")),
-        licence=str(read("", "licence", "license")),
-        operations=operations - {"unwanted"} if max_guidance <= 1 else operations,
-        width=width,
-        height=height,
-        multiple=int(read(8, "multiple", "size_multiple")),
-        min_edge=int(read(min(width, height) // 2, "min_edge", "min_size")),
-        max_edge=int(read(2 * max(width, height), "max_edge", "max_size")),
-        steps=steps,
-        max_steps=int(read(max(50, steps), "max_steps")),
-        guidance=float(read(min(7.0, max_guidance), "guidance")),
-        max_guidance=max_guidance,
-        max_count=min(9, int(read(9, "max_count"))),
-        schedulers=tuple(map(str, read(SCHEDULERS, "schedulers"))),
-        cost_factor=cost_factor,
-        examples=tuple(map(_example, read(words.get("examples", ()), "examples"))),
-        words={kind: _names(words[kind]) for kind in ("things", "places", "styles", "colours") if kind in words},
-    )
-    fits = can.multiple >= 1 and 0 < can.min_edge <= min(width, height) and max(width, height) <= can.max_edge
-    if not fits or width % can.multiple or height % can.multiple:
-        raise ValueError(f"sizes: {width}x{height} does not fit multiple={can.multiple}, {can.min_edge}..{can.max_edge}")
-    if not (1 <= can.steps <= can.max_steps and can.max_count >= 1):
-        raise ValueError("steps or max_count out of range")
-    return Entry(
-        folder=folder,
-        family=family,
-        can=can,
-        scheduler=str(read("", "scheduler")),
-        dtype=str(read("float16", "dtype")),
-        variant=read("", "variant") or None,
-        pace=float(read(cost_factor, "pace")),
-    )
+def read_listing(listing: Path) -> list[dict[str, Any]]:
+    """The `[[model]]` tables of a models.toml, as written. Raises ModelCorrupt."""
+    try:
+        tables = tomllib.loads(listing.read_text(encoding="utf-8")).get("model", [])
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ModelCorrupt(f"{listing}: {error}") from error
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ModelCorrupt(f"{listing}: a model is a table that begins with [[model]]")
+    return tables
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """An object, empty when there is no such file."""
-    if not path.is_file():
-        return {}
-    data = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(data, dict):
-        raise ValueError(f"{path.name} is not an object")
-    return data
+def name_of(table: cards.Table) -> str:
+    """What a `[[model]]` table calls its model: its name, its card's, or the last part of where it lies. Empty when it has none of them."""
+    where = str(table.get("where", "")).rstrip("/").rpartition("/")[2]
+    return str(table.get("name") or table.get("card") or where.removesuffix(".safetensors").lower())
 
 
-def _names(words: Any) -> tuple[str, ...]:
-    """The words a member would type, of `[word]`, `[[word, synonym]]` or `{word: [synonym]}`."""
-    return tuple(str(word[0]) if isinstance(word, list) and word else str(word) for word in words)
+def _take_listing(listing: Path, store: Path, entries: dict[str, Entry], problems: dict[str, EngineError], absent: list[Entry]) -> None:
+    try:
+        tables = read_listing(listing)
+    except EngineError as error:
+        problems[str(listing)] = error
+        return
+    seen: set[str] = set()
+    for number, table in enumerate(tables, start=1):
+        name = name_of(table)
+        key = name or f"{listing.name}: model {number}"
+        entry = None
+        try:
+            if not NAME.fullmatch(name):
+                raise ModelCorrupt(f"{key}: a model's name is letters, digits, dots and dashes")
+            if name in seen:
+                raise ModelCorrupt(f"{listing.name} has two models called {name}; give one of them another name")
+            seen.add(name)
+            entry = read_model(table, listing, store)
+            if not entry.source.exists():
+                raise ModelMissing(f"{name}: {missing(table, entry.source)}")
+            for fault in entry.faults(hashing=False):
+                raise fault
+        except EngineError as error:
+            problems[key] = error
+            absent += [entry] if entry else []
+        else:
+            entries.setdefault(name, entry)
 
 
-def _example(example: Any) -> str:
-    return str(example["prompt"] if isinstance(example, dict) else example)
+def read_model(table: cards.Table, listing: Path, store: Path) -> Entry:
+    """The entry of one `[[model]]` table. Raises ModelMissing, ModelCorrupt, whose sentences begin with its name."""
+    name, base = name_of(table), listing.parent
+    try:
+        card = whole_card(table)
+        source = source_of(card, base, store)
+        beside = source / "card.toml"
+        if beside.is_file():
+            card = cards.layered(cards.read_table(tomllib.loads(beside.read_text(encoding="utf-8")), strict=False), card)
+        if not source.exists() and "family" not in card:
+            raise ModelMissing(missing(card, source))
+        find = functools.partial(locate, base=base, store=store)
+        return build(card, source, name=name, base=base, find=find, listed=True, remembered=listing.with_name(f"{listing.stem}.verified.json"))
+    except EngineError as error:
+        raise type(error)(f"{name}: {error}") from error
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ModelCorrupt(f"{name}: {error}") from error
+
+
+def whole_card(table: cards.Table) -> dict[str, Any]:
+    """A `[[model]]` table laid over the shipped card it names. Raises ModelCorrupt, ValueError."""
+    own = cards.read_table(table)
+    kind = own.get("card")
+    if kind is not None and kind not in cards.shipped():
+        raise ValueError(f"card {kind!r} does not ship with the program; `wordup models list --cards` shows those that do")
+    return cards.layered(cards.shipped()[kind] if kind else {}, own)
+
+
+def source_of(card: cards.Table, base: Path, store: Path) -> Path:
+    """Where a card's model lies: where it says, or where `wordup models pull` puts what its `hub` names. Raises ValueError, ModelCorrupt."""
+    where = card.get("where") or card.get("hub")
+    if not where:
+        raise ValueError("where is not given: a folder, a .safetensors file, or a hub id")
+    source = locate(where, base=base, store=store)
+    return source / card["file"] if card.get("file") and source.suffix != ".safetensors" else source
+
+
+def locate(where: str, *, base: Path, store: Path) -> Path:
+    """The place a card means: a path (relative to `base`), or a hub id, which `wordup models pull` puts under `store`. Raises ModelCorrupt for a link."""
+    if "://" in where:
+        raise ModelCorrupt(f"{where} is a link; name a folder or a file here, or a hub id that `wordup models pull` has fetched")
+    path = base / Path(where).expanduser()
+    return store / hub_folder(where) if HUB_ID.fullmatch(where) and not path.exists() else path
+
+
+def hub_folder(hub: str) -> str:
+    """What the folder of a pulled repository is called."""
+    return hub.replace("/", "--")
+
+
+def missing(card: cards.Table, source: Path) -> str:
+    """The sentence for a model that is not there."""
+    pull = card.get("card") or card.get("hub") or (card["where"] if HUB_ID.fullmatch(str(card.get("where", ""))) else "")
+    return f"{source} is not there" + (f"; `wordup models pull {pull}` fetches it" if pull else "")

@@ -25,7 +25,7 @@ def storable(text: str) -> str:
 
 def sources(request: Request) -> frozenset[str]:
     """Digests of the pictures a request starts from."""
-    return frozenset(filter(None, (request.source,)))
+    return frozenset(request.pictures)
 
 
 def job_values(job: Job, reply_to: ReplyTo, *, created_at: datetime, start_tag: float) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from engine.api import (
     Capabilities,
     Engine,
     EngineDied,
+    Frame,
     ImagineRequest,
     ModelMissing,
     Part,
@@ -91,6 +92,11 @@ class Told(list[Progress]):
 # ------------------------------------------------------------------------------------------------ pictures
 
 
+def furthest(result: Result, frame: Frame) -> int:
+    """The largest difference of a channel, of 255. The promise is 1 (and none at all in reproducible mode)."""
+    return int(np.abs(pixels(result.frames[0].png) - pixels(frame.png)).max())
+
+
 async def test_a_seed_is_a_picture(subject: Subject) -> None:
     first, again, other = [await subject.draw(seed=seed) for seed in (7, 7, 8)]
     assert np.array_equal(pixels(first.frames[0].png), pixels(again.frames[0].png))
@@ -102,14 +108,26 @@ async def test_every_picture_of_a_grid_is_the_one_its_own_seed_gives(subject: Su
     assert [frame.seed for frame in grid.frames] == [2**32 - 1, 0, 1]
     for frame in grid.frames:
         alone = await subject.draw(seed=frame.seed, count=1)
-        assert np.array_equal(pixels(alone.frames[0].png), pixels(frame.png))
+        assert furthest(alone, frame) <= 1
 
 
-async def test_three_others_in_the_batch_change_not_a_pixel(subject: Subject) -> None:
+async def test_three_others_in_the_batch_change_no_pixel_by_more_than_one(subject: Subject) -> None:
     alone = await subject.draw(seed=7, steps=6)
     others = [subject.request(parts=(Part(text=f"number {k}"),), seed=k, steps=3 + k, guidance=1.0 + k, count=k) for k in (1, 2, 3)]
     company, *_ = await asyncio.gather(subject.draw(seed=7, steps=6), *(subject.draw(other) for other in others))
-    assert np.array_equal(pixels(alone.frames[0].png), pixels(company.frames[0].png))
+    assert furthest(alone, company.frames[0]) <= 1
+
+
+async def test_reproducible_three_others_in_the_batch_change_not_a_bit() -> None:
+    engine = local_engine([tiny()], max_rows=ROWS, reproducible=True)
+    try:
+        wanted = imagine(seed=7, steps=6)
+        alone = await engine.run(wanted, {}, ignore)
+        others = [imagine(f"number {k}", seed=k, steps=3 + k, guidance=1.0 + k, count=k) for k in (1, 2, 3)]
+        company, *_ = await asyncio.gather(*(engine.run(each, {}, ignore) for each in (wanted, *others)))
+        assert alone.frames[0].png == company.frames[0].png
+    finally:
+        await engine.aclose()
 
 
 @pytest.mark.parametrize("landscape", [True, False])

@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine import codec, operations
+from engine import codec, guidance, operations
 from engine.api import ImagineRequest, Part
+from engine.canvas import Canvas
 from engine.hub import Cancelled, Hub, Task
+from engine.model import Model
 from engine.shelf import SCHEDULERS, Shelf
 from tests.contract.engines import imagine, picture, tiny
 
@@ -32,15 +34,15 @@ Images = NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[operations.Model]:
+def model() -> Iterator[Model]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield operations.Model.load(Shelf.open([tiny()], pocket=False).entries[0], torch.device("cpu"))
+    yield Model.load(Shelf.open([tiny()], pocket=False).entries[0], torch.device("cpu"))
     torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
-def stock(model: operations.Model) -> Callable[[ImagineRequest, Image.Image | None], Images]:
+def stock(model: Model) -> Callable[[ImagineRequest, Image.Image | None], Images]:
     """The pipeline as diffusers loads it from the directory, without anything of ours in between."""
     pipelines = {kind: kind.from_pretrained(tiny(), safety_checker=None) for kind in (StableDiffusionPipeline, StableDiffusionImg2ImgPipeline)}
     drawn: dict[ImagineRequest, Images] = {}
@@ -93,7 +95,7 @@ class Guest:
         self.previews += pictures
 
 
-def party(model: operations.Model, guests: Sequence[Guest], *, fixed_rows: int = 0, max_rows: int = 64) -> Hub:
+def party(model: Model, guests: Sequence[Guest], *, fixed_rows: int = 0, max_rows: int = 64) -> Hub:
     """Run them all to their ends."""
     hub = Hub(max_rows=max_rows, clock=time.perf_counter, fixed_rows=fixed_rows)
     tasks: dict[Guest, Task] = {}
@@ -102,7 +104,7 @@ def party(model: operations.Model, guests: Sequence[Guest], *, fixed_rows: int =
         def ended(task: Task) -> None:
             guest.images, guest.error = task.result, task.error
 
-        return Task(lambda: operations.draw(model, guest.request, guest.source, guest), guest.request.count, ended)
+        return Task(lambda: operations.draw(model, guest.request, Canvas(start=guest.source), guest), guest.request.count, ended)
 
     turn = 0
     while not hub.idle or any(guest not in tasks for guest in guests):
@@ -231,16 +233,15 @@ def test_a_part_of_no_weight_changes_nothing_and_weights_are_relative(model: Any
 
 def test_weighted_guidance_is_the_weighted_sum_of_the_parts_directions(model: Any) -> None:
     """The formula itself, written out against the bare denoiser."""
-    from engine.guidance import WeightedDenoiser
-
-    unet = model.from_words.unet._module
+    unet = model.pipeline("words").unet
     torch.manual_seed(0)
     sample, without, cat, dog = torch.randn(2, 4, 8, 8), torch.randn(1, 24, 32), torch.randn(1, 24, 32), torch.randn(1, 24, 32)
 
     def predict(context: torch.Tensor) -> torch.Tensor:
         return unet(sample, torch.tensor(400), encoder_hidden_states=context.expand(2, -1, -1), return_dict=False)[0]
 
-    wrapped = WeightedDenoiser(unet, [cat, dog], [3.0, -1.0], guided=True)
+    blend = guidance.weighted([{"encoder_hidden_states": cat}, {"encoder_hidden_states": dog}], [1.5, -0.5])
+    wrapped = guidance.Conditioned(unet, model.family, blend, guided=True)
     context = torch.cat([without.expand(2, -1, -1), cat.expand(2, -1, -1)])
     base, mixed = wrapped(torch.cat([sample, sample]), torch.tensor(400), encoder_hidden_states=context, return_dict=False)[0].chunk(2)
     wanted = predict(without) + 1.5 * (predict(cat) - predict(without)) - 0.5 * (predict(dog) - predict(without))

@@ -37,7 +37,7 @@ def sabotage(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> Callable[[
 
     def replace(make: Callable[[Forward], Forward]) -> None:
         assert engine._device is not None
-        unet = engine._device._models["tiny"].from_words.unet._module
+        unet = engine._device._models.get("tiny").pipeline("words").unet._module
         monkeypatch.setattr(unet, "forward", make(unet.forward))
 
     return replace
@@ -96,7 +96,7 @@ async def test_one_bad_row_spoils_the_batch_for_its_owner_only(engine: LocalEngi
     sabotage(picky)
     device = engine._device
     assert device is not None
-    model = device._models["tiny"]
+    model = device._models.get("tiny")
     spoiler = model.scheduler("EulerDiscreteScheduler")
     spoiler.scale_model_input = lambda sample, timestep: sample * 1000
     model._schedulers["EulerDiscreteScheduler"] = spoiler
@@ -141,7 +141,7 @@ async def test_a_device_that_is_stuck_is_given_up_and_what_it_says_later_concern
         await engine.run(imagine(steps=1), {}, ignore)
         stuck = engine._device
         assert stuck is not None
-        unet = stuck._models["tiny"].from_words.unet._module
+        unet = stuck._models.get("tiny").pipeline("words").unet._module
         forward = unet.forward
 
         def hang(*args: Any, **kwargs: Any) -> Any:

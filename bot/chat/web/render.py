@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bot.domain import Action, Artifact, Button, Card, Form, Job, Reading, Shown, Status, Verb, Wallet
-from engine.api import ImagineRequest
+from engine.api import ImagineRequest, UpscaleRequest
 
 
 class Catalogue(Protocol):
@@ -114,7 +114,8 @@ def canvas(job: Job | None) -> tuple[int, int, int]:
     if isinstance(request, ImagineRequest):
         across = columns(request.count)
         return across, request.width * across, request.height * math.ceil(request.count / across)
-    return 1, request.width * request.factor, request.height * request.factor
+    factor = request.factor if isinstance(request, UpscaleRequest) else 1
+    return 1, request.width * factor, request.height * factor
 
 
 def singles(artifacts: Sequence[Artifact]) -> list[Artifact]:

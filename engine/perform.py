@@ -1,0 +1,41 @@
+"""One request as one task of the hub: how many steps it has, what it asks of the modules, and which operation draws it. Used by `engine.device`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine import operations
+from engine.api import EngineError, ImagineRequest, MorphRequest, Request
+from engine.canvas import Canvas
+from engine.model import Model
+from engine.operations import Watch
+from engine.rows import PLAIN, Traits
+
+
+def steps(request: Request) -> int:
+    """Denoising steps it will take, near enough to order by."""
+    if isinstance(request, ImagineRequest):
+        return max(1, round(request.steps * (request.strength if request.source else 1.0) * request.stop))
+    if isinstance(request, MorphRequest):
+        return request.steps
+    return max(1, round(request.steps * request.strength)) if request.creative else 1
+
+
+def traits(request: Request) -> Traits:
+    """What it asks of the modules themselves."""
+    if not isinstance(request, ImagineRequest):
+        return PLAIN
+    scale = max((each.weight for each in request.image_prompts), default=None)
+    return Traits(tile=request.tile, loras=tuple((each.name, each.weight) for each in request.loras), image_scale=scale)
+
+
+def perform(model: Model, request: Request, canvas: Canvas, watch: Watch) -> Any:
+    """Draw it, inside a task of the hub. Raises EngineError."""
+    if isinstance(request, ImagineRequest):
+        return operations.draw(model, request, canvas, watch)
+    if isinstance(request, MorphRequest):
+        return operations.morph(model, request, watch)
+    network = model.upscaler
+    if network is None:
+        raise EngineError("an upscale without a network does not need the device")
+    return operations.enlarge(model, network, canvas, request.factor)[None]

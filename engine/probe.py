@@ -1,0 +1,118 @@
+"""What a device and a model do together, measured: how time a row falls with the rows of a forward, where it stops falling, and whether a row's bits depend on
+its company. Used by `engine.device`, in the idle moments after a model was loaded.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from engine import collate, guidance
+from engine.collate import Arguments
+from engine.model import Model
+
+#: Rows at which a forward is timed.
+ROWS = (1, 2, 4, 8, 16, 32, 64)
+#: Doubling the rows must make a row cheaper by at least this share, or the knee is reached.
+GAIN = 0.1
+#: A forward that takes longer is the last that is timed: members would feel it.
+LONGEST = 1.5
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is known of one model so far."""
+
+    seconds: dict[int, float] = field(default_factory=dict)  #: of a forward, by its rows
+    bytes_a_row: int = 0  #: of working memory; 0 where it cannot be told
+    company_changes_bits: bool | None = None
+
+    @property
+    def knee(self) -> int | None:
+        """Rows past which time a row stops falling; None before it is known."""
+        return knee(self.seconds) if len(self.seconds) > 1 else None
+
+
+def knee(seconds: Mapping[int, float]) -> int:
+    """The fewest rows after which no further doubling makes a row cheaper by GAIN. The last ones measured when it never stops."""
+    rows = sorted(seconds)
+    for few, more in itertools.pairwise(rows):
+        if seconds[more] / more > (1 - GAIN) * seconds[few] / few:
+            return few
+    return rows[-1]
+
+
+def call_of(model: Model, width: int = 0, height: int = 0) -> Arguments:
+    """One row of the model's denoiser at a size (its own by default), as its stock pipeline would call it."""
+    can, family = model.entry.can, model.family
+    arguments = {
+        **family.extra,
+        **family.guide(1.0),
+        "prompt": "a",
+        "num_inference_steps": 1,
+        "width": width or can.width,
+        "height": height or can.height,
+        "generator": torch.Generator("cpu").manual_seed(0),
+        "output_type": "latent",
+    }
+    pipeline = model.pipeline("words")
+    denoiser = getattr(pipeline, family.denoiser)
+    return denoiser.arguments((), guidance.capture(pipeline, family, arguments))  # type: ignore[no-any-return]
+
+
+def measure(model: Model, clock: Callable[[], float]) -> Iterator[Findings]:
+    """Yields after each forward, so that whoever comes meanwhile is served first. The last value is complete."""
+    found, call = Findings(), call_of(model)
+    module = getattr(model.pipeline("words"), model.family.denoiser)
+    alone = _first_row(module(**call.kwargs))
+    yield found  # that one warmed up
+    for rows in ROWS:
+        widened = collate.concatenate([call] * rows)
+        free = _free(model.device)
+        started = clock()
+        try:
+            output = module(**widened.kwargs)
+            _wait(model.device)
+        except (RuntimeError, MemoryError):  # more than fits: the knee is before it
+            break
+        taken = clock() - started
+        found.seconds[rows] = taken
+        if rows > 1 and not found.company_changes_bits:
+            found.company_changes_bits = not _same(alone, _first_row(output))
+        if free:
+            found.bytes_a_row = max(found.bytes_a_row, (free - _least_free(model.device)) // rows)
+        yield found
+        if taken > LONGEST or (found.knee or rows) < rows:
+            break
+    yield found
+
+
+def _first_row(output: Any) -> torch.Tensor:
+    while not isinstance(output, torch.Tensor):
+        output = next(iter(output.values())) if isinstance(output, Mapping) else output[0]
+    return output[0] if output.dim() > 3 else output
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.shape == other.shape and bool(torch.equal(one, other))
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _free(device: torch.device) -> int:
+    """Bytes free before a forward; 0 where it cannot be told."""
+    if device.type != "cuda":
+        return 0
+    torch.cuda.reset_peak_memory_stats(device)
+    return int(torch.cuda.get_device_properties(device).total_memory - torch.cuda.memory_allocated(device))
+
+
+def _least_free(device: torch.device) -> int:
+    return int(torch.cuda.get_device_properties(device).total_memory - torch.cuda.max_memory_allocated(device))

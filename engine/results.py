@@ -1,0 +1,79 @@
+"""What came from the device, made into what is sent: kept pixels put back, PNG files, clips. Run on the pictures' pool by `engine.local`; `engine.fake` ends its
+requests here too.
+
+No torch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from engine import canvas as canvases
+from engine import checks, codec
+from engine.api import Frame, ImagineRequest, MorphRequest, Request
+from engine.canvas import Canvas
+from engine.codec import Pixels
+
+#: The longer edge of a clip, in pixels.
+EDGE = {"forming": 512, "morph": 1024}
+#: Milliseconds for which a clip shows each of its pictures, and its ends.
+PAUSE = {"forming": 90, "morph": 120}
+HOLD = {"forming": 1500, "morph": 500}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One request's pictures as the device gives them."""
+
+    images: NDArray[Any]  #: pictures × height × width × 3, real in 0..1 or 8 bits
+    forming: Sequence[Sequence[Pixels]] = ()  #: how they came about: at a few steps, each picture small
+    seeds: Sequence[int] | None = None  #: when they are not the grid's own
+
+
+def finish(request: Request, canvas: Canvas, drawn: Drawn, sampler: str) -> tuple[tuple[Frame, ...], bytes | None]:
+    """The files of the pictures, and the clip where one was asked for. `sampler` is the model's own scheduler, for the PNG's text."""
+    pictures = [canvases.put_back(_picture(image), canvas) for image in drawn.images]
+    seeds = drawn.seeds or _seeds(request, len(pictures))
+    return tuple(frame(request, seed, picture, sampler) for seed, picture in zip(seeds, pictures, strict=True)), _clip(request, pictures, drawn.forming)
+
+
+def frame(request: Request, seed: int, picture: Image.Image, sampler: str) -> Frame:
+    """One finished picture as a file."""
+    return Frame(png=codec.encode_png(picture, codec.parameters_text(request, seed, sampler)), seed=seed, width=picture.width, height=picture.height)
+
+
+def _picture(image: NDArray[Any]) -> Image.Image:
+    return Image.fromarray(image if image.dtype == np.uint8 else codec.to_pixels(image))
+
+
+def _seeds(request: Request, count: int) -> Sequence[int]:
+    return checks.grid_seeds(request) if isinstance(request, ImagineRequest) else [request.seed] * count
+
+
+def _clip(request: Request, pictures: Sequence[Image.Image], forming: Sequence[Sequence[Pixels]]) -> bytes | None:
+    if isinstance(request, MorphRequest):
+        return codec.encode_clip(*there_and_back([codec.within(picture, EDGE["morph"]) for picture in pictures]))
+    if not isinstance(request, ImagineRequest) or not request.video:
+        return None
+    return codec.encode_clip(*formed(pictures, forming, request.width, request.height))
+
+
+def there_and_back(pictures: Sequence[Image.Image]) -> tuple[list[Image.Image], list[int]]:
+    """The frames of a morph and how long each is shown: to the other end, and back."""
+    path = [*pictures, *pictures[-2:0:-1]]
+    ends = {0, len(pictures) - 1}
+    return path, [HOLD["morph"] if k in ends else PAUSE["morph"] for k in range(len(path))]
+
+
+def formed(pictures: Sequence[Image.Image], forming: Sequence[Sequence[Pixels]], width: int, height: int) -> tuple[list[Image.Image], list[int]]:
+    """The frames of a clip of the pictures forming and how long each is shown: side by side, ending on the finished ones."""
+    edge = EDGE["forming"]
+    grids = [codec.preview_grid(step, width, height, edge) for step in forming]
+    end = codec.preview_grid([np.asarray(picture) for picture in pictures], width, height, edge)
+    return [*grids, end], [*(PAUSE["forming"] for _ in grids), HOLD["forming"]]

@@ -1,0 +1,58 @@
+"""Whose rows the forward now running has: how code inside a module (LoRA layers, circular padding, step caches) tells them apart.
+
+Set by `engine.hub` around every batched forward; read by `engine.adapters`, `engine.tiling` and `engine.stepcache`. One device thread runs all forwards, so
+there is exactly one "now".
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What a request asks of the modules themselves, beyond their arguments."""
+
+    tile: bool = False  #: convolutions wrap around (seamless textures); such rows have forwards of their own
+    loras: tuple[tuple[str, float], ...] = ()  #: adapters by name and their weights
+    image_scale: float | None = None  #: how strongly image prompts pull; None without any; such rows have forwards of their own
+
+    @property
+    def apart(self) -> Hashable:
+        """Rows for which this differs cannot share a forward."""
+        return (self.tile, self.image_scale)
+
+
+PLAIN = Traits()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a forward. `owner`, `call` and `index` together name the same row again in the request's next step."""
+
+    owner: Hashable  #: the request; None for padding
+    traits: Traits = PLAIN
+    call: int = 0  #: which of the request's batched calls within its step
+    index: int = 0  #: which row of that call
+
+
+PADDING = Row(None)
+_now: tuple[Row, ...] = ()
+
+
+def now() -> tuple[Row, ...]:
+    """The rows of the forward that is running, in order; empty outside the hub."""
+    return _now
+
+
+@contextlib.contextmanager
+def running(rows: Sequence[Row]) -> Iterator[None]:
+    """Inside, `now()` is `rows`."""
+    global _now
+    before, _now = _now, tuple(rows)
+    try:
+        yield
+    finally:
+        _now = before

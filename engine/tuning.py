@@ -1,0 +1,161 @@
+"""Making a model's forwards faster without changing what they mean: memory layout, quantised weights, and compiled blocks. Used by `engine.device`.
+
+Compilation is regional (the blocks that a denoiser repeats, after PyTorch's recipe for it), by shape, in the background: until a shape was compiled, and for
+every shape that never was, the blocks run as they are. Rows are padded up to a few sizes, so that few shapes are met. Kernels are kept between runs
+(`engine.importing.keep_kernels`).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from engine import collate, probe
+from engine.api import ModelCorrupt
+from engine.collate import Arguments
+from engine.model import Model
+
+log = logging.getLogger("engine")
+
+#: Rows a compiled forward may have; fewer are padded.
+BUCKETS = (1, 2, 4, 8, 16, 32, 64)
+
+
+def settle(model: Model) -> None:
+    """What is done once, after reading: channels last for convolutions on an accelerator, and the card's quantisation. Raises ModelCorrupt."""
+    denoiser = denoiser_of(model)
+    if model.device.type == "cuda" and model.family.denoiser == "unet":
+        denoiser.to(memory_format=torch.channels_last)
+    if model.entry.quantise:
+        quantise(denoiser, model.entry.quantise, model.entry.can.model)
+
+
+def quantise(denoiser: Any, kind: str, name: str) -> None:
+    """Keep the denoiser's linear weights in 8 bits: half the memory of float16. Raises ModelCorrupt where torchao is not installed or `kind` is unknown."""
+    try:
+        from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
+    except ImportError as error:
+        raise ModelCorrupt(f"{name}: quantise = {kind!r} needs the package torchao (pip install torchao)") from error
+    kinds = {"int8": Int8WeightOnlyConfig, "fp8": Float8WeightOnlyConfig}
+    if kind not in kinds:
+        raise ModelCorrupt(f"{name}: quantise = {kind!r} is neither of {', '.join(kinds)}")
+    quantize_(denoiser, kinds[kind]())
+
+
+def denoiser_of(model: Model) -> Any:
+    """The bare module."""
+    return getattr(model.pipeline("words"), model.family.denoiser)._module
+
+
+def bucket(rows: int, most: int = BUCKETS[-1]) -> int:
+    """Rows a compiled forward of `rows` rows is padded to; `rows` itself when there is no such bucket up to `most`."""
+    return next((size for size in BUCKETS if rows <= size <= most), rows)
+
+
+@dataclass(eq=False)
+class Compiled:
+    """One model's denoiser whose repeated blocks run compiled for the shapes that were `warm`ed, and as they are for all others."""
+
+    denoiser: Any
+    backend: str = "inductor"
+    warmed: set[Hashable] = field(default_factory=set)
+    _state: threading.local = field(default_factory=threading.local)
+
+    def __post_init__(self) -> None:
+        names = set(getattr(self.denoiser, "_repeated_blocks", None) or ())
+        for block in [module for module in self.denoiser.modules() if type(module).__name__ in names]:
+            block._compiled_call_impl = self._switch(block)
+        self.denoiser.register_forward_pre_hook(self._look, with_kwargs=True)
+
+    def _switch(self, block: Any) -> Callable[..., Any]:
+        compiled = torch.compile(block._call_impl, backend=self.backend, dynamic=False)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return (compiled if getattr(self._state, "on", False) else block._call_impl)(*args, **kwargs)
+
+        return call
+
+    def _look(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Before each forward: compiled blocks only for shapes whose kernels are there, so that nobody waits for a compiler."""
+        self._state.on = getattr(self._state, "warming", False) or shapes(args, kwargs) in self.warmed
+
+    def warm(self, call: Arguments, rows: Sequence[int]) -> None:
+        """Compile for these numbers of rows of `call`. Takes seconds to minutes each; any thread. What cannot be compiled goes on as it was."""
+        torch.set_grad_enabled(False)
+        self._state.warming = True
+        try:
+            for size in rows:
+                widened = collate.concatenate([call] * size)
+                key = shapes(widened.args, widened.kwargs)
+                if key not in self.warmed:
+                    self.denoiser(*widened.args, **widened.kwargs)
+                    self.warmed.add(key)
+        except Exception:
+            log.exception("compiling %s failed; it goes on as it was", type(self.denoiser).__name__)
+        finally:
+            self._state.warming = False
+
+
+def shapes(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Hashable:
+    """The shapes of a call's tensors, however it was written."""
+    return tuple(sorted(found for value in (*args, *kwargs.values()) for found in _shapes(value)))
+
+
+def _shapes(value: Any) -> list[tuple[int, ...]]:
+    if isinstance(value, torch.Tensor):
+        return [tuple(value.shape)]
+    if isinstance(value, Mapping):
+        return [found for inner in value.values() for found in _shapes(inner)]
+    if isinstance(value, tuple | list):
+        return [found for inner in value for found in _shapes(inner)]
+    return []
+
+
+@dataclass(eq=False)
+class Warmer:
+    """Decides what is compiled when: a model's own size as soon as it is read, another size when it was asked for OFTEN times.
+
+    `background` runs something on another thread than the device's; `ready` is told, on that thread, of a kind whose forwards are compiled from now on.
+    """
+
+    background: Callable[[Callable[[], None]], None]
+    ready: Callable[[Hashable], None]
+    backend: str = "inductor"
+    often: int = 3
+    _compiled: dict[str, Compiled] = field(default_factory=dict)
+    _asked: Counter[Hashable] = field(default_factory=Counter)
+
+    def arrived(self, model: Model, rows: int) -> None:
+        """A model was read whose card says `compile`; its forwards have at most `rows` rows. On the device thread."""
+        can = model.entry.can
+        self._compiled[can.model] = Compiled(denoiser_of(model), self.backend)
+        self._begin(model, can.width, can.height, rows)
+
+    def asked(self, model: Model, width: int, height: int, rows: int) -> None:
+        """Somebody wants pictures of this size. On the device thread."""
+        name = model.entry.can.model
+        self._asked[name, width, height] += 1
+        if name in self._compiled and self._asked[name, width, height] == self.often and (width, height) != (model.entry.can.width, model.entry.can.height):
+            self._begin(model, width, height, rows)
+
+    def forget(self, name: str) -> None:
+        """The model left the memory, and its kernels with it."""
+        self._compiled.pop(name, None)
+        for kind in [kind for kind in self._asked if isinstance(kind, tuple) and kind[0] == name]:
+            del self._asked[kind]
+
+    def _begin(self, model: Model, width: int, height: int, rows: int) -> None:
+        compiled, call = self._compiled[model.entry.can.model], probe.call_of(model, width, height)
+        sizes = [size for size in BUCKETS if size <= rows] or [1]
+
+        def work() -> None:
+            compiled.warm(call, sizes)
+            self.ready((model.entry.can.model, width, height))
+
+        self.background(work)
