@@ -8,7 +8,7 @@ TORCH  := 2.13.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 SOURCES := bot engine training benchmarks migrations tests
 
-.PHONY: run test test-all lint bench pocket lock wheel screenshots clean help
+.PHONY: run test test-full lint bench pocket lock wheel screenshots clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -19,6 +19,10 @@ run: $(VENV)/.installed  ## install what is needed and start the bot (ARGS="--po
 test: $(VENV)/.installed-dev  ## install what is needed and run the tests (ARGS="-k queue" …)
 	@tests/install-browser.sh
 	$(PY) -m pytest $(ARGS)
+
+test-full: $(VENV)/.installed-dev  ## every combination and the long runs, too (most of an hour)
+	@tests/install-browser.sh
+	$(PY) -m pytest -m "full or not full" $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## style, types, import rules, container files
 	$(PY) -m ruff check $(SOURCES)

@@ -16,6 +16,7 @@ from benchmarks.engine_sides import Images, Settings, Stock, draw_together, enco
 from engine import rows
 from engine.api import ImagineRequest
 from engine.model import Model
+from engine.results import Drawn
 
 
 @contextlib.contextmanager
@@ -62,7 +63,7 @@ def idle(model: Model, stock: Stock, request: ImagineRequest, settings: Settings
     """One request in an otherwise idle engine, against the stock pipeline: medians of ratios of CPU time, measured in turns, each time in another order."""
     quiet = replace(settings, previews=False)
     sides: dict[str, Callable[[], object]] = {
-        "stock": lambda: encode(request, stock.draw([request])[0]),
+        "stock": lambda: encode(request, Drawn(stock.draw([request])[0])),
         "ours": lambda: draw_together(model, [request], quiet),
         "with_previews": lambda: draw_together(model, [request], replace(settings, previews=True)),
     }

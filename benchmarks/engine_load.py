@@ -38,7 +38,7 @@ from engine.shelf import Shelf
 ROOT = Path(__file__).parent.parent
 RESULTS, DOCS = ROOT / "benchmarks" / "results", ROOT / "docs" / "performance.md"
 #: Where time a row stopped falling when it was measured on one core (`engine.probe` does that when the product starts).
-SETTINGS = {LAUNCH_BOUND: Settings(max_rows=64, forward_rows=64), POCKET: Settings(max_rows=32, forward_rows=32)}
+SETTINGS = {LAUNCH_BOUND: Settings(max_rows=64, forward_rows=64), POCKET: Settings(max_rows=16, forward_rows=16)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,12 @@ from PIL import Image
 from benchmarks.engine_stream import Arrival, Outcome, VirtualClock
 from engine import checks, codec, perform
 from engine.api import ImagineRequest
-from engine.canvas import Canvas
+from engine.canvas import EMPTY, Canvas
 from engine.codec import Pixels
 from engine.device import _Paced
 from engine.hub import Hub, Task
 from engine.model import Model
+from engine.results import Drawn, finish
 
 Images = NDArray[np.float32]
 """Count × height × width × 3 in 0..1."""
@@ -40,10 +41,9 @@ def source_of(request: ImagineRequest) -> Image.Image | None:
     return Image.fromarray(colours).resize((request.width, request.height), Image.Resampling.BICUBIC)
 
 
-def encode(request: ImagineRequest, images: Images) -> None:
-    """PNG files with their parameters, as the product writes them."""
-    for seed, image in zip(checks.grid_seeds(request), images, strict=True):
-        codec.encode_png(Image.fromarray(codec.to_pixels(image)), codec.parameters_text(request, seed))
+def encode(request: ImagineRequest, drawn: Drawn) -> None:
+    """PNG files with their parameters, by the product's own hand."""
+    finish(request, EMPTY, drawn, "")
 
 
 # ------------------------------------------------------------------------------------------------ stock
@@ -112,7 +112,7 @@ def run_alone(stock: Stock, requests: Sequence[ImagineRequest]) -> list[Alone]:
     times = []
     for request in requests:
         busy, wall = time.process_time(), time.perf_counter()
-        encode(request, stock.draw([request])[0])
+        encode(request, Drawn(stock.draw([request])[0]))
         times.append(Alone(time.process_time() - busy, time.perf_counter() - wall))
     return times
 
@@ -127,7 +127,7 @@ def run_static(stock: Stock, stream: Sequence[Arrival], limit: int, clock: Virtu
         batch = [here[k] for k in take([stream[i].request for i in here], limit)]
         drawn = stock.draw([stream[i].request for i in batch])
         for i, images in zip(batch, drawn, strict=True):
-            encode(stream[i].request, images)
+            encode(stream[i].request, Drawn(images))
         for i in batch:
             done[i] = Outcome(seen=clock.now(), done=clock.now())
         line = [i for i in line if i not in done]
@@ -169,7 +169,7 @@ class Member:
     def ended(self, task: Task) -> None:
         if task.error is not None:
             raise task.error
-        self.images = task.result if self._keep else None
+        self.images = task.result.images if self._keep else None
         encode(self._request, task.result)
         self.done = self._clock()
         self.seen = min(self.seen, self.done)

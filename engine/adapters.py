@@ -134,13 +134,13 @@ class Diverted:
 class Adapters:
     """The adapters of one model, by name, each read when it is first wanted.
 
-    `files` say where they are; `pipeline` is a stock pipeline of the model, before anything stands in for its modules. `steady` as in `plan`: for devices
+    `pipeline` is the class of its stock pipeline, `components` are that pipeline's, `files` say where the adapters are. `steady` as in `plan`: for devices
     whose hub has fixed rows.
     """
 
-    def __init__(self, pipeline: Any, files: Mapping[str, Path], *, steady: bool = False) -> None:
-        self._files, self._steady, self._kind = dict(files), steady, type(pipeline)
-        self._components = {name: module for name, module in pipeline.components.items() if isinstance(module, nn.Module) and lowrank.adaptable(name)}
+    def __init__(self, pipeline: type, components: Mapping[str, Any], files: Mapping[str, Path], *, steady: bool = False) -> None:
+        self._pipeline, self._files, self._steady = pipeline, dict(files), steady
+        self._components = {name: module for name, module in components.items() if isinstance(module, nn.Module) and lowrank.adaptable(name)}
         self._layers: dict[str, dict[nn.Module, Diverted]] = {name: {} for name in self._components}
         self._bytes: dict[str, int] = {}  #: of the loaded ones
         self._plans: dict[Any, Sequence[Product]] = {}
@@ -160,7 +160,7 @@ class Adapters:
             if name not in self._files:
                 raise ModelMissing(f"there is no adapter {name}")
             try:
-                found = lowrank.read(self._files[name], self._kind, self._components)
+                found = lowrank.read(self._files[name], self._pipeline, self._components)
             except (ModelCorrupt, ModelMissing) as error:
                 raise type(error)(f"the adapter {name}: {error}") from error
             for component, layers in found.items():

@@ -13,25 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter
 
-from engine import codec
+from engine import codec, edges
 from engine.api import ImagineRequest, MorphRequest, Request, Spot, UpscaleRequest
 
 #: How far what is drawn reaches into what is kept, as a share of the canvas's shorter edge: over that way one turns into the other.
-OVERLAP = 1 / 16
+OVERLAP = 1 / 24
 #: Deviation of the grain laid over what was bare (0..255): a perfectly smooth start stays smooth.
 GRAIN = 4.0
-#: Pixels along the edge of what is kept whose colours are carried outwards.
-RIM = 4
+#: Pixels of an image prompt's shorter edge that are enough.
+GLANCE = 448
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canvas:
-    """What a request starts from, all of the size that will be drawn (but `prompts`, which are as they came, and the source of an enlargement)."""
+    """What a request starts from, all of the size that will be drawn (but `prompts`, and the source of an enlargement)."""
 
     start: Image.Image | None = None  #: None: noise
     mask: Image.Image | None = None  #: L, white where it is drawn anew; None: everywhere
     keep: Image.Image | None = None  #: L, how much of `start` is put back over what was drawn, 255: all; None: nothing
-    control: Image.Image | None = None  #: the picture whose structure is followed, or its map
+    control: Image.Image | None = None  #: the map that is followed
     prompts: tuple[Image.Image, ...] = ()  #: pictures that stand where words stand
 
 
@@ -39,15 +39,21 @@ EMPTY = Canvas()
 
 
 def lay(request: Request, pictures: Mapping[str, Image.Image]) -> Canvas:
-    """The canvas for a request. `pictures` are decoded, by digest, one for each of `request.pictures`."""
+    """The canvas for a request. `pictures` are decoded, by digest, one for each of `request.pictures`. Raises BadInput."""
     if isinstance(request, MorphRequest):
         return EMPTY
     if isinstance(request, UpscaleRequest):
         return Canvas(start=pictures[request.source])
     size = (request.width, request.height)
-    control = codec.cover(pictures[request.control.picture], *size) if request.control else None
+    control = edges.control_map(request.control, pictures[request.control.picture], *size) if request.control else None
     start, mask, keep = _start(request, pictures)
-    return Canvas(start=start, mask=mask, keep=keep, control=control, prompts=tuple(pictures[each.picture] for each in request.image_prompts))
+    prompts = tuple(_glanced(pictures[each.picture]) for each in request.image_prompts)
+    return Canvas(start=start, mask=mask, keep=keep, control=control, prompts=prompts)
+
+
+def _glanced(picture: Image.Image) -> Image.Image:
+    """An image prompt no larger than it will be seen: what sees it works at some 224 pixels, and the device's thread has no time for forty million."""
+    return picture.reduce(max(1, min(picture.size) // GLANCE))
 
 
 def put_back(drawn: Image.Image, canvas: Canvas) -> Image.Image:
@@ -87,11 +93,15 @@ def mix(pictures: Sequence[Image.Image]) -> Image.Image:
 
 def _placed(source: Image.Image, spot: Spot, size: tuple[int, int], seed: int) -> tuple[Image.Image, Image.Image]:
     """The source at its spot on a canvas whose rest is filled, and where it was bare (L, 255)."""
+    lying = source.resize((spot.width, spot.height), Image.Resampling.LANCZOS)
+    left, top = max(0, spot.left), max(0, spot.top)
+    right, bottom = min(size[0], spot.left + spot.width), min(size[1], spot.top + spot.height)
+    seen = lying.crop((left - spot.left, top - spot.top, right - spot.left, bottom - spot.top))
     bare = Image.new("L", size, 255)
-    bare.paste(0, (spot.left, spot.top, spot.left + spot.width, spot.top + spot.height))
-    canvas = Image.new("RGB", size)
-    canvas.paste(source.resize((spot.width, spot.height), Image.Resampling.LANCZOS), (spot.left, spot.top))
-    return (fill(canvas, bare, seed) if bare.getbbox() else canvas), bare
+    bare.paste(0, (left, top, right, bottom))
+    canvas = fill(seen, (left, top), size, seed) if bare.getbbox() else Image.new("RGB", size)
+    canvas.paste(seen, (left, top))
+    return canvas, bare
 
 
 def _mask(mask: Image.Image, source: Image.Image, spot: Spot | None, size: tuple[int, int]) -> Image.Image:
@@ -119,43 +129,33 @@ def borders(bare: Image.Image) -> tuple[Image.Image, Image.Image]:
 
 def grown(mask: Image.Image, by: int) -> Image.Image:
     """White areas larger by `by` pixels on every side."""
-    edge = ImageFilter.MaxFilter(3)
-    for _ in range(by):
-        mask = mask.filter(edge)
-    return mask
+    white = np.asarray(mask) > 127
+    for _ in range(2):  # a square window is a line along each axis, one after the other; a line has white in it when its sum is not 0
+        sums = np.cumsum(np.pad(white, ((by + 1, by), (0, 0))), axis=0, dtype=np.int32)
+        white = (sums[2 * by + 1 :] > sums[: -2 * by - 1]).T
+    return Image.fromarray(np.uint8(255) * white)
 
 
 # ------------------------------------------------------------------------------------------------ filling
 
 
-def fill(picture: Image.Image, bare: Image.Image, seed: int) -> Image.Image:
-    """The picture with its bare parts (white in `bare`) filled: the colours at their edges carried outwards, ever smoother, with a little grain.
-
-    Push-pull interpolation (Gortler et al. 1996, The Lumigraph): averages of what is known, halved until nothing is unknown, then back up.
-    """
-    known = (np.asarray(bare, np.float32) < 128)[..., None]
-    if not known.any():
-        return picture
-    colours = np.asarray(picture, np.float32)
-    rim = known & (np.asarray(grown(bare, RIM), np.float32) >= 128)[..., None]
-    filled = _pull(colours * rim, rim.astype(np.float32))
-    grain = np.random.default_rng(seed).normal(0, GRAIN, filled.shape[:2])[..., None]
-    return Image.fromarray(np.where(known, colours, filled + grain).clip(0, 255).round().astype(np.uint8))
-
-
-def _pull(weighted: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Colours everywhere, from colours × weight and weight (height × width × 3 and × 1)."""
-    if (weight > 0).all():
-        return weighted / weight
-    height, width = weight.shape[:2]
-    halved = _pull(_halved(weighted), np.minimum(_halved(weight), 1e9))
-    coarse = np.stack([np.asarray(Image.fromarray(halved[..., c]).resize((width, height), Image.Resampling.BILINEAR)) for c in range(3)], axis=-1)
-    share = np.minimum(weight, 1)
-    return np.where(weight > 0, share * weighted / np.maximum(weight, 1e-6) + (1 - share) * coarse, coarse)
+def fill(seen: Image.Image, at: tuple[int, int], size: tuple[int, int], seed: int) -> Image.Image:
+    """A canvas around what is seen of the source: its edges carried outwards, softer the further away, with a little grain."""
+    (left, top), (width, height) = at, size
+    right, bottom = left + seen.width, top + seen.height
+    far = ((top, height - bottom), (left, width - right), (0, 0))
+    carried = Image.fromarray(np.pad(np.asarray(seen), far, mode="edge"))
+    away = _distance(width, left, right)[None, :] + _distance(height, top, bottom)[:, None]
+    filled, radius = np.asarray(carried, np.float32), 1
+    while radius < away.max():
+        softer = np.asarray(carried.filter(ImageFilter.GaussianBlur(radius)), np.float32)
+        share = np.clip(away / radius - 1, 0, 1)[..., None]  # from `radius` pixels away on it begins, from twice as far on it is all there is
+        filled, radius = filled + share * (softer - filled), 2 * radius
+    grain = np.random.default_rng(seed).normal(0, GRAIN, (height, width, 1))
+    return Image.fromarray((filled + grain).clip(0, 255).round().astype(np.uint8))
 
 
-def _halved(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sums of 2 × 2; an odd last row or column by itself."""
-    height, width = values.shape[:2]
-    padded = np.pad(values, ((0, height % 2), (0, width % 2), (0, 0)))
-    return padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2, -1).sum(axis=(1, 3))
+def _distance(length: int, first: int, last: int) -> NDArray[np.float32]:
+    """Of each pixel of a line from the nearest in first..last."""
+    along = np.arange(length, dtype=np.float32)
+    return np.maximum(0, np.maximum(first - along, along - last + 1))

@@ -46,4 +46,9 @@ def _check_imagine(request: ImagineRequest, can: Capabilities) -> None:
 
 def grid_seeds(request: ImagineRequest) -> tuple[int, ...]:
     """The seed of each picture of the grid."""
-    return tuple((request.seed + k) % 2**32 for k in range(request.count))
+    return drawn_seeds(request)[: request.count]
+
+
+def drawn_seeds(request: ImagineRequest) -> tuple[int, ...]:
+    """The seed of each picture that is drawn: more than the grid has where the best of them are chosen."""
+    return tuple((request.seed + k) % 2**32 for k in range(request.rows))

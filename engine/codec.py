@@ -105,7 +105,7 @@ def preview_grid(pictures: Sequence[Pixels], width: int, height: int, edge: int 
 
     Each stands for width × height pixels, whatever its own size; the longer edge of the grid is at most `edge`.
     """
-    columns = max(1, int(np.ceil(np.sqrt(len(pictures)))))
+    columns = columns_of(len(pictures))
     lines = -(-len(pictures) // columns)
     scale = min(1.0, edge / max(columns * width, lines * height))
     w, h = max(1, round(width * scale)), max(1, round(height * scale))
@@ -114,6 +114,17 @@ def preview_grid(pictures: Sequence[Pixels], width: int, height: int, edge: int 
         tile = Image.fromarray(picture).resize((w, h), Image.Resampling.BICUBIC)
         grid.paste(tile, (k % columns * w, k // columns * h))
     return grid
+
+
+def columns_of(count: int) -> int:
+    """Of a grid of so many pictures."""
+    return max(1, int(np.ceil(np.sqrt(count))))
+
+
+def coarser(picture: Pixels, edge: int) -> Pixels:
+    """Every second pixel, or third, … so that the longer edge is at most `edge`: for soft pictures, and next to nothing to compute."""
+    every = max(1, -(-max(picture.shape[:2]) // edge))
+    return picture if every == 1 else np.ascontiguousarray(picture[::every, ::every])
 
 
 def parameters_text(request: Request, seed: int, sampler: str = "") -> str:

@@ -27,6 +27,7 @@ class Rules:
     ragged: frozenset[str] = frozenset()
     #: Rows × tokens × …, and the parameter that masks them (rows × tokens, or None for all): padded to the longest, which the mask leaves out.
     padded: Mapping[str, str] = field(default_factory=dict)
+    alone: bool = False  #: calls share no forward
 
 
 PLAIN = Rules()
@@ -58,12 +59,18 @@ def signature(call: Arguments) -> Hashable:
     Timesteps (scalars, or one value a row, integer or real) never keep calls apart, nor do parameters that are None, nor the order of names; any other tensor
     must agree in everything but its rows. What has no rows must say the same.
     """
+    if call.rules.alone:
+        return next(_apart)
     fits = _Fits(call.rows, call.rules)
     named = {name: fits(value, name) for name, value in call.kwargs.items() if value is not None}
     for tokens, mask in call.rules.padded.items():
         if tokens in named:
             named[mask] = "mask"
     return (tuple(fits(value) for value in call.args), tuple(sorted(named.items())))
+
+
+#: Signatures of calls that fit no other: more of them than calls can ever wait at once.
+_apart = itertools.cycle(range(1 << 16))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ class _Fits:
     def _tensor(self, value: torch.Tensor, name: str | None) -> Hashable:
         if name in self.rules.shared:
             return ("shared", value.dtype, content(value, entry=_has_entry_a_row(value)))
-        if _is_timestep(value, self.rows):
+        if is_timestep(value, self.rows):
             return "timestep"
         if name in self.rules.padded and value.dim() > 1 and value.shape[0] == self.rows:
             return ("padded", tuple(value.shape[2:]), value.dtype)
@@ -124,7 +131,8 @@ def content(tensor: torch.Tensor, *, entry: bool = False) -> Hashable:
     return known
 
 
-def _is_timestep(value: torch.Tensor, rows: int) -> bool:
+def is_timestep(value: torch.Tensor, rows: int) -> bool:
+    """Whether a tensor is one number for the whole call, or one for each row."""
     return value.dim() == 0 or (value.dim() == 1 and value.shape[0] in (1, rows))
 
 
@@ -179,7 +187,7 @@ class _Join:
         first = values[0]
         if name in self.rules.shared:
             return first[:1].expand(sum(self.rows), *first.shape[1:]) if _has_entry_a_row(first) else first
-        if _is_timestep(first, self.rows[0]):
+        if is_timestep(first, self.rows[0]):
             each = [value.reshape(-1).expand(n) for value, n in zip(values, self.rows, strict=True)]
             if any(value.dtype != first.dtype for value in values):  # float32 holds every integer timestep exactly, and is what the embedding computes in
                 each = [value.to(torch.float32) for value in each]

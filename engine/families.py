@@ -31,7 +31,7 @@ class Halves(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """How a family's stock pipelines are asked. Pipelines are named by what starts a picture: "words", "picture", "mask", "control"."""
+    """How a family's stock pipelines are asked. Pipelines by what starts a picture: "words", "picture", "mask"; those named "control…" follow a map as well."""
 
     pipelines: Mapping[str, str]  #: diffusers classes
     denoiser: str = "transformer"  #: the component that is run once a step
@@ -42,12 +42,12 @@ class Family:
     extra: Mapping[str, Any] = field(default_factory=dict)  #: arguments every call of its pipelines gets
     by_steps: Callable[[int], dict[str, Any]] = lambda steps: {}  #: further ones that hang on the number of steps
     negative: bool = True  #: its pipelines take a negative prompt
-    blank: str | None = None  #: what stands for no unwanted words, where without any there is no guidance
+    blank: str | None = None  #: the negative prompt when nothing is unwanted
     decodable: Callable[[Any, torch.Tensor, int, int], torch.Tensor] = latents.plain  #: what its pipelines hold, as what the autoencoder decodes
 
     def arguments(self, *, steps: int, guidance: float, unwanted: str | None = None) -> dict[str, Any]:
         """How its pipelines are told of steps, guidance and unwanted words."""
-        negative = {"negative_prompt": unwanted or self.blank} if self.negative else {}
+        negative = {"negative_prompt": unwanted if unwanted else self.blank} if self.negative else {}
         return {"num_inference_steps": steps, **self.extra, **self.by_steps(steps), **self.guide(guidance), **negative}
 
 
@@ -63,6 +63,8 @@ FAMILIES: Mapping[str, Family] = {
             "picture": "StableDiffusionImg2ImgPipeline",
             "mask": "StableDiffusionInpaintPipeline",
             "control": "StableDiffusionControlNetPipeline",
+            "control from picture": "StableDiffusionControlNetImg2ImgPipeline",
+            "control from mask": "StableDiffusionControlNetInpaintPipeline",
         },
         denoiser="unet",
     ),
@@ -72,6 +74,8 @@ FAMILIES: Mapping[str, Family] = {
             "picture": "StableDiffusionXLImg2ImgPipeline",
             "mask": "StableDiffusionXLInpaintPipeline",
             "control": "StableDiffusionXLControlNetPipeline",
+            "control from picture": "StableDiffusionXLControlNetImg2ImgPipeline",
+            "control from mask": "StableDiffusionXLControlNetInpaintPipeline",
         },
         denoiser="unet",
         conditions=frozenset({"encoder_hidden_states", "added_cond_kwargs"}),
@@ -91,6 +95,8 @@ FAMILIES: Mapping[str, Family] = {
             "picture": "FluxImg2ImgPipeline",
             "mask": "FluxInpaintPipeline",
             "control": "FluxControlNetPipeline",
+            "control from picture": "FluxControlNetImg2ImgPipeline",
+            "control from mask": "FluxControlNetInpaintPipeline",
         },
         halves=Halves.NEVER,
         conditions=frozenset({"encoder_hidden_states", "pooled_projections", "txt_ids"}),
@@ -109,11 +115,13 @@ FAMILIES: Mapping[str, Family] = {
         pipelines={"words": "PixArtSigmaPipeline"},
         conditions=_MASKED,
         extra=_AS_ASKED,
+        blank="",
     ),
     "sana": Family(
         pipelines={"words": "SanaPipeline", "control": "SanaControlNetPipeline"},
         conditions=_MASKED,
         extra=_AS_ASKED,
+        blank="",
     ),
     "zimage": Family(
         pipelines={
@@ -206,7 +214,7 @@ def derived(pipeline: str) -> Family:
         guide=(lambda scale: {guided_by: scale}) if guided_by else (lambda scale: {}),
         extra={name: value for name, value in _OFF.items() if name in accepted},
         negative="negative_prompt" in accepted,
-        blank=" " if guided_by == "true_cfg_scale" else None,
+        blank=" " if guided_by == "true_cfg_scale" else accepted["negative_prompt"].default if "negative_prompt" in accepted else None,
     )
 
 

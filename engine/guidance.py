@@ -132,7 +132,12 @@ class Conditioned(StandIn):
         return [share for share, _ in self._blend(rows)]
 
     def _calls_under(self, call: Arguments) -> list[dict[str, Any]]:
-        return [{**call.kwargs, **_rows_of(condition, call.rows)} for _, condition in self._blend(call.rows)]
+        return [_told(call.kwargs, _rows_of(condition, call.rows)) for _, condition in self._blend(call.rows)]
+
+
+def _told(kwargs: Mapping[str, Any], condition: Mapping[str, Any]) -> dict[str, Any]:
+    """A call under another condition. Mappings are laid over each other: what is told beside the words (an image prompt) stays."""
+    return {**kwargs, **{name: {**kwargs[name], **value} if isinstance(value, Mapping) and kwargs.get(name) else value for name, value in condition.items()}}
 
 
 def _rows_of(value: Any, rows: int) -> Any:

@@ -36,9 +36,10 @@ class Share(enum.Enum):
     BATCH = enum.auto()  #: together with other requests' calls of the same signature
     WHOLE = enum.auto()  #: as it came, by itself (text encoders: short, and alone they give the stock pipeline's very bits)
     ROWS = enum.auto()  #: each row by itself (autoencoders: batching gains little, costs memory, and changes bits)
+    TURN = enum.auto()  #: as it came, by itself, and no sooner than its turn among the forwards of others (gradients: long, and there may be hundreds)
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Task:
     """One request inside the hub.
 
@@ -257,7 +258,7 @@ class Hub:
         started = self.clock()
         torch.set_grad_enabled(False)
         first, count = calls[0], sum(call.rows for call in calls)
-        if first.share is Share.WHOLE:
+        if first.share in (Share.WHOLE, Share.TURN):
             with rows.running(first.names()):
                 outputs = [first.function(*first.arguments.args, **first.arguments.kwargs)]
         else:
@@ -267,6 +268,7 @@ class Hub:
             call.task.seconds += seconds * call.rows / count
         if first.share is Share.BATCH:
             self.counters = Counters(count, self.counters.forwards + 1, self.counters.rows + count, self.counters.seconds + seconds)
+        if first.key is not None:
             self._row_seconds[first.key] = seconds / count
         return outputs
 
@@ -324,6 +326,9 @@ class Hub:
                 call.key = (each.name, task.traits.apart, collate.signature(each.arguments))
                 call.ordinal, task.calls = task.calls, task.calls + 1
                 self._waiting[call.key].append(call)
+            elif each.share is Share.TURN:
+                call.key = task
+                self._waiting[call.key].append(call)
             else:
                 self._errands.append(call)
         outputs: list[Any] = self._main.switch()
@@ -377,5 +382,6 @@ class Hub:
 
     def _end(self, task: Task, error: Exception | None) -> None:
         self._live.pop(task, None)
+        self._row_seconds.pop(task, None)
         task.error = error
         task.ended(task)

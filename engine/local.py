@@ -14,18 +14,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from engine import canvas, checks, codec
+from engine import canvas, checks, codec, results
 from engine.api import (
     BadInput,
     Capabilities,
     EngineDied,
     EngineStats,
-    Frame,
-    ImagineRequest,
     Progress,
     Report,
     Request,
@@ -114,11 +110,11 @@ class LocalEngine:
         try:
             if request.pictures:
                 flight.canvas = await self._blocking(_laid, request, inputs)
-            if isinstance(request, UpscaleRequest) and not (entry.folder / "upscaler" / "config.json").is_file():
+            if isinstance(request, UpscaleRequest) and not request.creative and entry.upscaler is None:
                 return cast(Result, await self._blocking(_enlarged, request, flight.canvas))
             drawn, seconds = await self._fly(flight)
-            frames = await self._blocking(_frames, request, drawn, entry.scheduler)
-            return Result(frames=frames, device_seconds=seconds)
+            frames, clip = await self._blocking(results.finish, request, flight.canvas, drawn, entry.scheduler)
+            return Result(frames=frames, device_seconds=seconds, clip=clip)
         finally:
             flight.close()
             self._flights.discard(flight)
@@ -293,23 +289,10 @@ def _laid(request: Request, inputs: Mapping[str, bytes]) -> Canvas:
     return canvas.lay(request, {digest: codec.decode(inputs[digest]) for digest in request.pictures})
 
 
-def _frames(request: Request, drawn: NDArray[Any], sampler: str) -> tuple[Frame, ...]:
-    """Encode what came from the device."""
-    seeds = checks.grid_seeds(request) if isinstance(request, ImagineRequest) else (request.seed,)
-    return tuple(
-        _frame(request, seed, Image.fromarray(picture if picture.dtype == np.uint8 else codec.to_pixels(picture)), sampler)
-        for seed, picture in zip(seeds, drawn, strict=True)
-    )
-
-
-def _frame(request: Request, seed: int, image: Image.Image, sampler: str) -> Frame:
-    return Frame(png=codec.encode_png(image, codec.parameters_text(request, seed, sampler)), seed=seed, width=image.width, height=image.height)
-
-
 def _enlarged(request: UpscaleRequest, canvas: Canvas) -> Result:
     """Without a network the device is not needed."""
     started = time.perf_counter()
-    frame = _frame(request, request.seed, codec.enlarge(_start(canvas), request.factor), "")
+    frame = results.frame(request, request.seed, codec.enlarge(_start(canvas), request.factor), "")
     return Result(frames=(frame,), device_seconds=time.perf_counter() - started)
 
 

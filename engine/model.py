@@ -4,23 +4,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import diffusers
 import torch
-import transformers
 
-from engine import upscale
-from engine.api import ModelCorrupt, ModelMissing, OutOfMemory, UnsupportedOperation
+from engine import reading, trial, upscale
+from engine.api import EngineError, ModelCorrupt, ModelMissing, OutOfMemory, UnsupportedOperation
 from engine.embeddings import EmbeddingCache
-from engine.families import FAMILIES, Family
+from engine.families import Family
 from engine.hub import Share, is_out_of_memory
 from engine.preview import Previewer
 from engine.proxy import Proxy
 from engine.shelf import Entry
+
+log = logging.getLogger("engine")
 
 #: How the hub runs each component, by the beginning of its name in the pipeline.
 SHARES = {
@@ -41,47 +45,57 @@ class Model:
     family: Family
     device: torch.device
     previewer: Previewer
-    upscaler: upscale.SuperResolution | None
+    upscaler: upscale.SuperResolution | upscale.Published | None
     memory: EmbeddingCache
     _pipelines: dict[str, Any] = field(default_factory=dict)  #: by what starts a picture, with proxies in place
     _proxies: dict[int, Proxy] = field(default_factory=dict)  #: by the module's identity: pipelines over the same module share its proxy
     _schedulers: dict[str, Any] = field(default_factory=dict)
+    _parts: dict[str, Any] = field(default_factory=dict)  #: what further files made, by name
 
     @classmethod
     def load(cls, entry: Entry, device: torch.device, memory: EmbeddingCache | None = None) -> Model:
         """Verify the files and read them. Blocking; any thread. Raises ModelMissing, ModelCorrupt, OutOfMemory."""
         entry.verify()
-        try:
+        with _told(entry.can.model, device):
             return cls._read(entry, device, memory or EmbeddingCache())
-        except Exception as error:
-            name = entry.can.model
-            if is_out_of_memory(error):
-                raise OutOfMemory(f"{name} does not fit into the memory of {device}") from error
-            if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and "no file named" in str(error)):
-                raise ModelMissing(f"{name}: {error}") from error
-            raise ModelCorrupt(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
 
     @classmethod
     def _read(cls, entry: Entry, device: torch.device, memory: EmbeddingCache) -> Model:
-        torch.set_grad_enabled(False)  # it is per thread, and this may be the loader's
-        family = FAMILIES[entry.family]
-        for library in (diffusers, transformers):  # their progress bars and hints are not for the operator's log
-            library.utils.logging.set_verbosity_error()
-            library.utils.logging.disable_progress_bar()
-        pipeline = _read_pipeline(entry, family, torch.float32 if device.type == "cpu" else getattr(torch, entry.dtype))
-        pipeline.to(device)
-        for module in pipeline.components.values():
-            if isinstance(module, torch.nn.Module):
-                module.eval().requires_grad_(False)
-        model = cls(entry, family, device, Previewer(pipeline.vae), upscale.load(entry.folder / "upscaler", device), memory)
+        pipeline, family = reading.read(entry, device)
+        network = upscale.load(entry.upscaler or entry.folder / "upscaler", device)
+        model = cls(entry, family, device, Previewer(family, pipeline), network, memory)
         model._pipelines["words"] = model._proxied(pipeline)
+        if entry.family == "auto":
+            model._try_company()
         return model
+
+    def _try_company(self) -> None:
+        """Nobody has looked at this network: requests share its forwards only when they are seen to come out of one unharmed."""
+        pipelines = self.pipeline("words"), self.pipeline("words")
+        if not trial.rows_are_independent(pipelines, self.family, self.entry.can.width, self.entry.can.height):
+            log.warning("%s: its rows depend on each other, so its requests take turns", self.entry.can.model)
+            self.family = replace(self.family, rules=replace(self.family.rules, alone=True))
+            getattr(self._pipelines["words"], self.family.denoiser).__dict__["_rules"] = self.family.rules
 
     @property
     def bytes(self) -> int:
         """What the weights take in memory."""
-        modules = {id(proxy._module): proxy._module for proxy in self._proxies.values()}
-        return sum(p.numel() * p.element_size() for module in modules.values() if isinstance(module, torch.nn.Module) for p in module.parameters())
+        modules = [each for each in (*(proxy._module for proxy in self._proxies.values()), *self._parts.values()) if hasattr(each, "parameters")]
+        return sum({id(p): p.numel() * p.element_size() for module in modules for p in module.parameters()}.values())
+
+    def part(self, name: str, read: Callable[[], Any]) -> Any:
+        """What further files hold (a ControlNet, an image-text model): read when it is first asked for, as a call of the hub, and kept as long as the model.
+
+        Raises ModelMissing, ModelCorrupt, OutOfMemory.
+        """
+
+        def once() -> Any:
+            if name not in self._parts:  # another request may have waited for the same
+                with _told(f"{self.entry.can.model}: {name}", self.device):
+                    self._parts[name] = read()
+            return self._parts[name]
+
+        return self._parts[name] if name in self._parts else Proxy(once, {"__call__": Share.WHOLE})()
 
     def pipeline(self, start: str, scheduler: str | None = None) -> Any:
         """A pipeline for one request: a shallow copy with a scheduler of its own. `start` is "words", "picture", "mask" or "control".
@@ -91,36 +105,35 @@ class Model:
         if start not in self._pipelines:
             if start not in self.family.pipelines:
                 raise UnsupportedOperation(start, self.entry.can.model)
-            self._pipelines[start] = self._built(start)
+            self._pipelines[start] = self.built(start)
         copied = copy.copy(self._pipelines[start])
         copied.__dict__["scheduler"] = self.scheduler(scheduler)
         return copied
 
-    def _built(self, start: str) -> Any:
-        """Another pipeline over the same components."""
-        kind = getattr(diffusers, self.family.pipelines[start])
+    def built(self, start: str, **further: Any) -> Any:
+        """Another of the family's pipelines over the same components, with `further` ones (a ControlNet) that the model's own files do not hold."""
+        kind, words = getattr(diffusers, self.family.pipelines[start]), self._pipelines["words"]
         accepted = inspect.signature(kind.__init__).parameters
-        components = {name: _bare(value) for name, value in self._pipelines["words"].components.items() if name in accepted}
-        if "requires_safety_checker" in accepted:
-            components["requires_safety_checker"] = False
-        return self._proxied(kind(**components))
+        settings = {name: value for name, value in words.config.items() if name in accepted}  # components are among them, by their classes' names
+        components = {name: _bare(value) for name, value in words.components.items() if name in accepted}
+        return self._proxied(kind(**{**settings, **components, **further}))
 
     def _proxied(self, pipeline: Any) -> Any:
         pipeline.set_progress_bar_config(disable=True)
         for name, module in pipeline.components.items():
             shares = next((shares for prefix, shares in SHARES.items() if name.startswith(prefix)), None)
             if module is not None and shares is not None:
-                pipeline.__dict__[name] = self.proxy(module, shares, denoises=name == self.family.denoiser)
+                pipeline.__dict__[name] = self.proxy(module, shares)
         return pipeline
 
-    def proxy(self, module: Any, shares: dict[str, Share], *, denoises: bool = False) -> Proxy:
+    def proxy(self, module: Any, shares: dict[str, Share]) -> Proxy:
         """The module's stand-in, the same one for all pipelines."""
         if id(module) not in self._proxies:
             remembers = shares.get("__call__") is Share.WHOLE
             self._proxies[id(module)] = Proxy(
                 module,
                 shares,
-                rules=self.family.rules if denoises else None,
+                rules=self.family.rules if Share.BATCH in shares.values() else None,
                 memory=self.memory if remembers else None,
                 owner=self.entry.can.model,
             )
@@ -132,28 +145,24 @@ class Model:
         if name is None or name == type(own).__name__:
             return copy.deepcopy(own)
         if name not in self._schedulers:
-            self._schedulers[name] = _with_config_of(own, getattr(diffusers, name))
+            self._schedulers[name] = reading.scheduler_like(own, name)
         return copy.deepcopy(self._schedulers[name])
 
 
-def _read_pipeline(entry: Entry, family: Family, dtype: torch.dtype) -> Any:
-    """The family's pipeline for words, as diffusers reads it from the model's files."""
-    kind = getattr(diffusers, family.pipelines["words"])
-    accepted = inspect.signature(kind.__init__).parameters
-    left_out: dict[str, Any] = {name: None for name in ("safety_checker", "feature_extractor") if name in accepted}
-    if "requires_safety_checker" in accepted:
-        left_out["requires_safety_checker"] = False
-    return kind.from_pretrained(
-        entry.folder, dtype=dtype, variant=entry.variant, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False, **left_out
-    )
+@contextlib.contextmanager
+def _told(name: str, device: torch.device) -> Iterator[None]:
+    """Whatever goes wrong in reading files, as the engine's own errors."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise OutOfMemory(f"{name} does not fit into the memory of {device}") from error
+        if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and "no file named" in str(error)):
+            raise ModelMissing(f"{name}: {error}") from error
+        raise ModelCorrupt(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def _bare(value: Any) -> Any:
     return value._module if type(value) is Proxy else value
-
-
-def _with_config_of(own: Any, kind: Any) -> Any:
-    """Latent models neither clip to -1..1 nor want PNDM's warm-up, whatever a class's defaults say, unless the model's own configuration does."""
-    wanted = {"clip_sample": False, "skip_prk_steps": True}
-    accepted = inspect.signature(kind.__init__).parameters
-    return kind.from_config(own.config, **{key: value for key, value in wanted.items() if key in accepted and key not in own.config})

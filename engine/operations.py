@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine import checks, guidance, hub, steps
-from engine.api import BadNumbers, ImagineRequest, MorphRequest, Part, Request
+from engine import checks, codec, control, guidance, hub, imageprompts, sight, steps
+from engine.api import BadNumbers, ImagineRequest, MorphRequest, Part
 from engine.canvas import EMPTY, Canvas
 from engine.codec import Pixels
 from engine.model import Model
@@ -25,6 +25,7 @@ from engine.results import Drawn
 
 #: Frames a clip of the forming pictures may have, besides the finished ones.
 FILM = 23
+FILM_EDGE = 512  #: pixels along the longer edge of the whole grid, about
 #: Stock inpainting pipelines tell a plain denoiser from one trained for inpainting by the channels the first models had, and refuse any other number.
 PLAIN_CHANNELS = {"StableDiffusionInpaintPipeline": 4, "StableDiffusionXLInpaintPipeline": 4, "StableDiffusion3InpaintPipeline": 16}
 
@@ -43,16 +44,20 @@ class Watch(Protocol):
 def draw(model: Model, request: ImagineRequest, canvas: Canvas | None, watch: Watch) -> Drawn:
     """The whole grid as one call of a stock pipeline. Raises BadNumbers."""
     canvas = canvas or EMPTY
-    pipeline = model.pipeline(_start(canvas), request.scheduler)
+    pipeline = control.pipeline(model, request, _start(canvas))
     guided = request.guidance > 1
     arguments = {
         **model.family.arguments(steps=request.steps, guidance=request.guidance, unwanted=unwanted(request.unwanted)),
-        "prompt": _words(pipeline, model, request.parts, request.width, request.height, guided),
-        **pictures([canvas.start] * request.count if canvas.start else [], request.strength, request.steps),
+        "prompt": told(pipeline, model, request.parts, request.width, request.height, guided),
+        **pictures([canvas.start] * request.rows if canvas.start else [], request.strength, request.steps),
         **_masked(pipeline, canvas),
+        **control.arguments(pipeline, request, canvas),
+        **imageprompts.arguments(model, request, canvas),
     }
+    if request.clip:
+        sight.guide(model, request, pipeline)
     seen = Seen(model, request, pipeline, watch, stop=request.stop, films=request.video)
-    return Drawn(run(pipeline, model, arguments, request, checks.grid_seeds(request), seen), seen.film)
+    return Drawn(run(pipeline, model, arguments, request, checks.drawn_seeds(request), seen), seen.film)
 
 
 def morph(model: Model, request: MorphRequest, watch: Watch) -> Drawn:
@@ -60,7 +65,7 @@ def morph(model: Model, request: MorphRequest, watch: Watch) -> Drawn:
     pipeline = model.pipeline("words", request.scheduler)
     size = (request.width, request.height)
     ends = [_conditions(model, parts, *size) for parts in (request.before, request.after)]
-    _told(pipeline, model, guidance.between(*ends, rows=request.frames), request.guidance > 1)
+    _instead(pipeline, model, guidance.between(*ends, rows=request.frames), request.guidance > 1)
     arguments = {
         **model.family.arguments(steps=request.steps, guidance=request.guidance, unwanted=unwanted(request.unwanted)),
         "prompt": request.before[0].text,
@@ -86,13 +91,15 @@ def run(pipeline: Any, model: Model, arguments: dict[str, Any], size: Any, seeds
 
 
 class Seen:
-    """After every step of one call of a pipeline: reports it, shows it, films it, ends it early. `before` and `after` are steps of the request's other calls."""
+    """After every step of one call of a pipeline: reports it, shows it, films it, ends it early.
+
+    `size` is what the call draws (width and height); `part` which of how many such calls of its request it is.
+    """
 
     def __init__(
-        self, model: Model, request: Request, pipeline: Any, watch: Watch, *, stop: float = 1.0, films: bool = False, before: int = 0, after: int = 0
+        self, model: Model, size: Any, pipeline: Any, watch: Watch, *, stop: float = 1.0, films: bool = False, part: tuple[int, int] = (0, 1)
     ) -> None:
-        self._model, self._request, self._pipeline, self._watch, self._stop, self._films = model, request, pipeline, watch, stop, films
-        self._before, self._after = before, after
+        self._model, self._size, self._pipeline, self._watch, self._stop, self._films, self._part = model, size, pipeline, watch, stop, films, part
         self._forecast = Forecast(pipeline.scheduler)
         self.film: list[list[Pixels]] = []
 
@@ -100,26 +107,26 @@ class Seen:
         """Returns latents that take the place of the pipeline's, when it ends here. Raises BadNumbers."""
         hub.stepped()
         last = max(1, round(of * self._stop))
-        ends = step == last
-        if ends and not bool(torch.isfinite(latents).all()):
-            raise BadNumbers(f"{self._request.model}: the latents became non-finite")
-        if not ends:
+        if step == last and not bool(torch.isfinite(latents).all()):
+            raise BadNumbers(f"{self._model.entry.can.model}: the latents became non-finite")
+        if step < last:
             self._show(step, last, latents)
-        self._watch.progress(self._before + step, self._before + last + self._after)
-        if not ends or step == of:
+        number, parts = self._part
+        self._watch.progress(number * last + step, parts * last)
+        if step < last or step == of:
             return None
         steps.stop(self._pipeline, self._model.family)
         return self._forecast.latents(latents)  # the latents themselves are still noisy
 
     def _show(self, step: int, last: int, latents: torch.Tensor) -> None:
         films = self._films and step * FILM // last > (step - 1) * FILM // last
-        shows = self._watch.wants_preview()
+        shows = self._part == (0, 1) and self._watch.wants_preview()
         if not films and not shows:
             return
-        pictures = self._model.previewer(self._forecast.latents(latents))
-        if films:
-            self.film.append(pictures)
-        if shows:
+        pictures = self._model.previewer(self._forecast.latents(latents), self._size.width, self._size.height)
+        if films and pictures:
+            self.film.append([codec.coarser(picture, FILM_EDGE // codec.columns_of(len(pictures))) for picture in pictures])
+        if shows and pictures:
             self._watch.preview(pictures)
 
 
@@ -148,16 +155,26 @@ def _masked(pipeline: Any, canvas: Canvas) -> dict[str, Any]:
     denoiser = getattr(pipeline, name)
     if channels and denoiser.config.in_channels == pipeline.vae.config.latent_channels != channels:
         pipeline.__dict__[name] = _Plain(denoiser, channels)
-    return {"mask_image": by_cells(canvas.mask, pipeline.vae_scale_factor)}
+    return {"mask_image": by_cells(canvas, pipeline.vae_scale_factor)}
 
 
-def by_cells(mask: Image.Image, edge: int) -> Image.Image:
-    """White in all of each latent's cell of `edge` pixels that is white anywhere: pipelines look at one pixel of each."""
-    width, height = mask.size
-    padded = Image.new("L", (-(-width // edge) * edge, -(-height // edge) * edge))
-    padded.paste(mask)
-    cells = np.asarray(padded).reshape(padded.height // edge, edge, padded.width // edge, edge).max(axis=(1, 3))
-    return Image.fromarray(cells.repeat(edge, axis=0).repeat(edge, axis=1)).crop((0, 0, width, height))
+def by_cells(canvas: Canvas, edge: int) -> Image.Image | None:
+    """The mask in whole cells of `edge` pixels, one for each latent, since pipelines look at one pixel of each.
+
+    White is every cell in which a pixel is wholly new, or most are somewhat: a finer mask than the latents can have would be lost on one side or the other.
+    """
+    if canvas.mask is None or canvas.keep is None:
+        return canvas.mask
+    width, height = canvas.mask.size
+    across, down = -(-width // edge), -(-height // edge)
+    new = np.pad(np.asarray(canvas.keep) == 0, ((0, down * edge - height), (0, across * edge - width)))
+    somewhat = np.pad(np.asarray(canvas.mask) > 127, ((0, down * edge - height), (0, across * edge - width)))
+    cells = _cells(new, edge).any(axis=(1, 3)) | (_cells(somewhat, edge).mean(axis=(1, 3)) > 0.5)
+    return Image.fromarray(np.uint8(255) * cells).resize((across * edge, down * edge), Image.Resampling.NEAREST).crop((0, 0, width, height))
+
+
+def _cells(mask: NDArray[np.bool_], edge: int) -> NDArray[np.bool_]:
+    return mask.reshape(mask.shape[0] // edge, edge, mask.shape[1] // edge, edge)
 
 
 class _Plain(guidance.StandIn):
@@ -179,17 +196,17 @@ def unwanted(texts: Sequence[str]) -> str | None:
     return ", ".join(texts) or None
 
 
-def _words(pipeline: Any, model: Model, parts: Sequence[Part], width: int, height: int, guided: bool) -> str:
+def told(pipeline: Any, model: Model, parts: Sequence[Part], width: int, height: int, guided: bool) -> str:
     """The pipeline's prompt. Where there is more than one condition, their blend takes the denoiser's place in this request's copy of the pipeline."""
     if not parts:
         return ""
     texts = guidance.shares(parts)
     if len(texts) > 1:
-        _told(pipeline, model, guidance.weighted(_conditions(model, parts, width, height)), guided)
+        _instead(pipeline, model, guidance.weighted(_conditions(model, parts, width, height)), guided)
     return texts[0][0]
 
 
-def _told(pipeline: Any, model: Model, blend: guidance.Blend, guided: bool) -> None:
+def _instead(pipeline: Any, model: Model, blend: guidance.Blend, guided: bool) -> None:
     name = model.family.denoiser
     pipeline.__dict__[name] = guidance.Conditioned(getattr(pipeline, name), model.family, blend, guided)
 

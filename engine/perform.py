@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from engine import operations
-from engine.api import EngineError, ImagineRequest, MorphRequest, Request
+from engine import creative, operations, sight, synthesis
+from engine.api import ImagineRequest, MorphRequest, Request
 from engine.canvas import Canvas
 from engine.model import Model
 from engine.operations import Watch
+from engine.results import Drawn
 from engine.rows import PLAIN, Traits
 
 
@@ -29,13 +28,12 @@ def traits(request: Request) -> Traits:
     return Traits(tile=request.tile, loras=tuple((each.name, each.weight) for each in request.loras), image_scale=scale)
 
 
-def perform(model: Model, request: Request, canvas: Canvas, watch: Watch) -> Any:
+def perform(model: Model, request: Request, canvas: Canvas, watch: Watch) -> Drawn:
     """Draw it, inside a task of the hub. Raises EngineError."""
     if isinstance(request, ImagineRequest):
-        return operations.draw(model, request, canvas, watch)
+        draw = synthesis.draw if request.synthesis else operations.draw
+        drawn = draw(model, request, canvas, watch)
+        return sight.best(model, request, drawn) if request.best_of else drawn
     if isinstance(request, MorphRequest):
         return operations.morph(model, request, watch)
-    network = model.upscaler
-    if network is None:
-        raise EngineError("an upscale without a network does not need the device")
-    return operations.enlarge(model, network, canvas, request.factor)[None]
+    return creative.draw(model, request, canvas, watch)

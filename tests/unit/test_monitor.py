@@ -87,6 +87,7 @@ async def test_metrics_tell_depth_waits_and_outcomes(house):
     ):
         assert line in text
     assert "wordup_event_loop_lag_seconds_bucket" in text and "wordup_batch_rows" in text
+    assert 'wordup_words{encoding="remembered"} 0.0' in text and "wordup_models_loaded" in text
 
 
 async def test_a_draw_that_crashes_is_counted_and_still_raises(house):
