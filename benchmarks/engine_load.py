@@ -18,7 +18,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,7 @@ from engine.model import Model
 from engine.shelf import POCKET as POCKET_FOLDER
 from engine.shelf import Shelf
 
-ROOT = Path(__file__).parent.parent
-RESULTS, DOCS = ROOT / "benchmarks" / "results", ROOT / "docs" / "performance.md"
+RESULTS = Path(__file__).parent / "results"
 #: Where time a row stopped falling when it was measured on one core (`engine.probe` does that when the product starts).
 SETTINGS = {LAUNCH_BOUND: Settings(max_rows=64, forward_rows=64), POCKET: Settings(max_rows=16, forward_rows=16)}
 
@@ -48,14 +47,26 @@ class Plan:
     seeds: int
     requests: dict[str, tuple[int, int, int]]  #: by model: how many arrive at each of LOADS
     pairs: int  #: of the idle comparison
+    idle_steps: int  #: of the picture compared there
     alike: int  #: requests compared with stock
     crowd: int  #: requests at once where the host's cost is measured
+    crowd_steps: int
     repeats: int
     rows: tuple[int, ...] = ()  #: of the forwards that are timed
 
 
-FULL = Plan(seeds=5, requests={LAUNCH_BOUND: (32, 64, 96), POCKET: (24, 36, 48)}, pairs=15, alike=16, crowd=32, repeats=5, rows=(1, 2, 4, 8, 16, 32, 64))
-QUICK = Plan(seeds=1, requests={LAUNCH_BOUND: (6, 12, 18), POCKET: (5, 8, 10)}, pairs=3, alike=5, crowd=8, repeats=2)
+FULL = Plan(
+    seeds=5,
+    requests={LAUNCH_BOUND: (32, 64, 80), POCKET: (20, 32, 40)},
+    pairs=15,
+    idle_steps=20,
+    alike=16,
+    crowd=32,
+    crowd_steps=100,
+    repeats=5,
+    rows=(1, 2, 4, 8, 16, 32, 64),
+)
+QUICK = Plan(seeds=1, requests={LAUNCH_BOUND: (4, 7, 10), POCKET: (2, 4, 4)}, pairs=2, idle_steps=8, alike=3, crowd=8, crowd_steps=50, repeats=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +149,13 @@ def run_checks(subject: Subject, plan: Plan) -> dict[str, dict[str, float]]:
     """What is measured beside the streams."""
     model, stock, settings = subject.model, subject.stock, subject.settings
     picture = engine_stream.picture(model.entry.can)
+    lone = replace(picture, steps=plan.idle_steps)
     found = {
-        "idle": engine_checks.idle(model, stock, picture, settings, plan.pairs),
+        "idle": engine_checks.idle(model, stock, lone, settings, plan.pairs),
         "equality": engine_checks.equality(model, stock, subject.stream(2, plan.alike), settings),
     }
     if subject.name == LAUNCH_BOUND:
-        found["host"] = engine_checks.host_cost(model, stock, picture, settings, plan.crowd, plan.repeats)
+        found["host"] = engine_checks.host_cost(model, stock, picture, settings, plan.crowd, plan.crowd_steps, plan.repeats)
     if plan.rows:
         times = engine_checks.row_times(stock, picture, plan.rows, plan.repeats)
         found["milliseconds a row, by rows"] = {str(count): value for count, value in times.items()}
@@ -212,7 +224,7 @@ def main() -> None:
         print("Left out: four of five seeds, most requests (so throughput at 5x is mostly its beginning and its end), most repeats, and the time a row takes.")
     print(f"{report['how']} Raw runs: {engine_report.write(options.out, report)}")
     if options.write_docs:
-        engine_report.write_between(DOCS, "engine", engine_report.page(report))
+        engine_report.write_between(engine_report.DOCS, "engine", engine_report.page(report))
 
 
 if __name__ == "__main__":

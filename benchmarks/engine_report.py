@@ -14,6 +14,7 @@ SIDES = ("serial", "static8", "static16", "ours")
 FIGURES = ("img_per_s", "mean_s", "p50_s", "p95_s", "short_mean_s", "peak_mb")
 #: What is kept of a run beside those.
 MORE = ("first_seen_s", "busy_s", "wall_s")
+DOCS = Path(__file__).parent.parent / "docs" / "performance.md"
 LAUNCH_BOUND, POCKET = "launch-bound", "pocket"
 
 Run = Mapping[str, Any]
@@ -56,7 +57,7 @@ def latest(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def paired(runs: Sequence[Run], model: str, load: float, figure: str, other: str) -> float:
     """The median, over the seeds, of our figure divided by the other side's in the same seed."""
-    found = {(run["side"], run["seed"]): run[figure] for run in runs if run["model"] == model and run["load"] == load}
+    found = {(run["side"], run["seed"]): float(run[figure]) for run in runs if run["model"] == model and run["load"] == load}
     return statistics.median(found["ours", seed] / found[other, seed] for side, seed in found if side == "ours")
 
 
@@ -135,3 +136,16 @@ def _rows(report: Mapping[str, Any]) -> str:
     """JSON with one run a line."""
     plain = json.dumps({**report, "runs": "RUNS"}, indent=1)
     return plain.replace('"RUNS"', "[\n" + ",\n".join("  " + json.dumps(run) for run in report["runs"]) + "\n ]") + "\n"
+
+
+def gpu_table(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown of what `benchmarks.engine_gpu` appended; of each case, side and number in flight the newest."""
+    newest = {(line["device"], line["case"], line["side"], line["in_flight"]): line for line in lines if line["what"] == "rate"}
+    out = ["| device | case | side | in flight | img/s | of the matrix-product rate |", "|---|---|---|---|---|---|"]
+    for (device, case, side, together), line in newest.items():
+        out.append(f"| {device} | {case} | {side} | {together} | {line['img_per_s']:.3g} | {line['share_of_ceiling']:.0%} |")
+    for line in {(line["device"], line["case"], line["what"]): line for line in lines if line["what"] in ("device", "company")}.values():
+        numbers = {key: value for key, value in line.items() if key not in ("date", "device", "torch", "case", "what")}
+        said = ", ".join(f"{key.replace('_', ' ')} {value if isinstance(value, bool) else format(value, '.3g')}" for key, value in numbers.items())
+        out.append(f"\n{line['device']}, {line['case']}: {said}")
+    return "\n".join(out)

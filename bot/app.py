@@ -72,7 +72,7 @@ def load_secret(folder: Path) -> bytes:
 
 def open_shelf(settings: Settings) -> Shelf:
     """The models this operator offers; the one named by WORDUP_MODEL first. Raises ModelMissing when there is none to draw with."""
-    shelf = Shelf.open(settings.model_folders, default=settings.model or None)
+    shelf = Shelf.open(settings.model_folders, listing=settings.models_list, store=settings.models_store, default=settings.model or None)
     for where, problem in shelf.problems.items():
         log.warning("model.left_out", model=where, reason=str(problem))
     if not shelf.entries:

@@ -123,8 +123,16 @@ def imagine(
     actor = Actor(platform="terminal", id="local", name="you")
 
     async def draw(folder: Path) -> int:
+        usual = _settings()
         settings = _settings(
-            data_dir=folder, database_url=SecretStr(f"sqlite:///{folder / 'imagine.db'}"), web=False, metrics_port=-1, credits_cap=1e9, credits_per_hour=1e9
+            models_file=usual.models_list,
+            models_dir=usual.models_store,
+            data_dir=folder,
+            database_url=SecretStr(f"sqlite:///{folder / 'imagine.db'}"),
+            web=False,
+            metrics_port=-1,
+            credits_cap=1e9,
+            credits_per_hour=1e9,
         )
         uploads = (Upload(name=source.name, data=source.read_bytes()),) if source else ()
         with Progress(

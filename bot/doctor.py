@@ -82,8 +82,9 @@ async def database_finding(settings: Settings) -> Finding:
 
 
 def weights_findings(settings: Settings) -> list[Finding]:
-    shelf = Shelf.open(settings.model_folders, default=settings.model or None)
-    out = [Finding(level="fail", what="models", text=str(problem), fix="Check WORDUP_MODEL and WORDUP_MODELS.") for problem in shelf.problems.values()]
+    shelf = Shelf.open(settings.model_folders, listing=settings.models_list, store=settings.models_store, default=settings.model or None)
+    fix = "Check WORDUP_MODEL, WORDUP_MODELS and models.toml (`wordup models list`)."
+    out = [Finding(level="fail", what="models", text=str(problem), fix=fix) for problem in shelf.problems.values()]
     if not shelf.entries:
         out.append(Finding(level="fail", what="models", text="none to draw with", fix="Restore the one that ships: `git checkout engine/pocket`."))
     for card in shelf.models():

@@ -80,10 +80,15 @@ def card_rows() -> list[Row]:
             licence=card["licence"],
             memory=gigabytes(read_bytes(card["memory"])),
             where=card["hub"],
-            problem="The licence forbids " + "; ".join(card["forbids"]) + "." if card.get("forbids") else "",
+            problem=" ".join(_conditions(card)),
         )
         for name, card in shipped().items()
     ]
+
+
+def _conditions(card: Table) -> list[str]:
+    forbidden = ["The licence forbids " + "; ".join(card["forbids"]) + "."] if card.get("forbids") else []
+    return [*forbidden, *(["The hub wants its terms accepted and HF_TOKEN set."] if card.get("gated") else [])]
 
 
 def gigabytes(count: int) -> str:

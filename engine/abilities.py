@@ -48,7 +48,7 @@ OPERATIONS: Mapping[str, frozenset[str]] = {
 #: What some pipelines of a family can do more, or less, than the family.
 _MORE: Mapping[str, frozenset[str]] = {"Flux2KleinPipeline": _MASK, "SanaSprintPipeline": _PICTURE}
 _LESS: Mapping[str, frozenset[str]] = dict.fromkeys(
-    ("SanaSprintPipeline", "GlmImagePipeline", "Ideogram4Pipeline", "LatentConsistencyModelPipeline"), frozenset({"unwanted"})
+    ("SanaSprintPipeline", "DreamLiteMobilePipeline", "LatentConsistencyModelPipeline", "OmniGenPipeline"), frozenset({"unwanted"})
 )
 
 #: Which further files a family's pipelines can use: LoRA adapters, ControlNets, an IP-Adapter, an image-text model.
@@ -84,22 +84,23 @@ PIPELINES: Mapping[str, str] = {
     **dict.fromkeys(
         (
             "AuraFlowPipeline",
+            "BriaFibo2Pipeline",
+            "BriaFiboPipeline",
             "BriaPipeline",
             "ChromaPipeline",
             "CogView3PlusPipeline",
             "CogView4Pipeline",
+            "DreamLiteMobilePipeline",
+            "DreamLitePipeline",
             "ErnieImagePipeline",
-            "GlmImagePipeline",
             "HunyuanDiTPipeline",
-            "Ideogram4Pipeline",
             "Kandinsky3Pipeline",
-            "Kandinsky5T2IPipeline",
-            "KolorsPipeline",
-            "Krea2Pipeline",
             "LatentConsistencyModelPipeline",
+            "LongCatImagePipeline",
             "Lumina2Pipeline",
             "LuminaPipeline",
             "NucleusMoEImagePipeline",
+            "OmniGenPipeline",
             "OvisImagePipeline",
             "PRXPipeline",
             "QwenImage21Pipeline",

@@ -51,19 +51,21 @@ class Product:
 def plan(takes: Sequence[tuple[tuple[str, float], ...]], *, steady: bool = False) -> list[Product]:
     """Which adapters to apply together, to which rows. `takes`: each row's adapters and weights, as in `Traits.loras`.
 
-    With `steady`, every product has all rows and one adapter, so that a row's bits do not depend on what its company takes.
+    With `steady`, every product has one adapter and all rows, so that a row's bits do not depend on what its company takes.
     """
     sets = [_summed(each) for each in takes]
     names = tuple(sorted({name for each in sets for name in each}))
     if not names:
         return []
-    if all(each == sets[0] for each in sets):
-        return [Product(names, torch.tensor([[sets[0][name] for name in names]]), 0)]
-    amounts = torch.tensor([[each.get(name, 0.0) for name in names] for each in sets])
+    alike = all(each == sets[0] for each in sets)
+    amounts = torch.tensor([[each.get(name, 0.0) for name in names] for each in (sets[:1] if alike else sets)])
+    count = 0 if alike else len(sets)
     if steady:
-        return [Product((name,), amounts[:, k : k + 1], len(sets)) for k, name in enumerate(names)]
+        return [Product((name,), amounts[:, k : k + 1], count) for k, name in enumerate(names)]
+    if alike:
+        return [Product(names, amounts, count)]
     chosen = [k for k, each in enumerate(sets) if each]
-    return [Product(names, amounts[chosen], len(sets), torch.tensor(chosen) if len(chosen) < len(sets) else None)]
+    return [Product(names, amounts[chosen], count, torch.tensor(chosen) if len(chosen) < count else None)]
 
 
 def _summed(loras: Sequence[tuple[str, float]]) -> dict[str, float]:

@@ -60,7 +60,7 @@ def put_back(drawn: Image.Image, canvas: Canvas) -> Image.Image:
     """`drawn` with the kept pixels of the source over it: exactly the source's, but for a soft border."""
     if canvas.keep is None or canvas.start is None:
         return drawn
-    return Image.composite(canvas.start, drawn, canvas.keep)
+    return Image.composite(canvas.start, codec.cover(drawn, *canvas.start.size), canvas.keep)
 
 
 def _start(request: ImagineRequest, pictures: Mapping[str, Image.Image]) -> tuple[Image.Image | None, Image.Image | None, Image.Image | None]:
@@ -93,25 +93,36 @@ def mix(pictures: Sequence[Image.Image]) -> Image.Image:
 
 def _placed(source: Image.Image, spot: Spot, size: tuple[int, int], seed: int) -> tuple[Image.Image, Image.Image]:
     """The source at its spot on a canvas whose rest is filled, and where it was bare (L, 255)."""
-    lying = source.resize((spot.width, spot.height), Image.Resampling.LANCZOS)
-    left, top = max(0, spot.left), max(0, spot.top)
-    right, bottom = min(size[0], spot.left + spot.width), min(size[1], spot.top + spot.height)
-    seen = lying.crop((left - spot.left, top - spot.top, right - spot.left, bottom - spot.top))
+    at = _seen(spot, size)
+    shown = _part(source, spot, at, Image.Resampling.LANCZOS)
     bare = Image.new("L", size, 255)
-    bare.paste(0, (left, top, right, bottom))
-    canvas = fill(seen, (left, top), size, seed) if bare.getbbox() else Image.new("RGB", size)
-    canvas.paste(seen, (left, top))
-    return canvas, bare
+    bare.paste(0, at)
+    return fill(shown, at, size, seed), bare
+
+
+def _seen(spot: Spot, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what of the source is on the canvas."""
+    return max(0, spot.left), max(0, spot.top), min(size[0], spot.left + spot.width), min(size[1], spot.top + spot.height)
+
+
+def _part(picture: Image.Image, spot: Spot, at: tuple[int, int, int, int], how: Image.Resampling) -> Image.Image:
+    """What of a picture that fills the spot is seen. Never larger than the canvas, however large the spot."""
+    left, top, right, bottom = at
+    x, y = picture.width / spot.width, picture.height / spot.height
+    end = min(picture.width, (right - spot.left) * x), min(picture.height, (bottom - spot.top) * y)  # rounding may carry it a little too far
+    return picture.resize((right - left, bottom - top), how, box=((left - spot.left) * x, (top - spot.top) * y, *end))
 
 
 def _mask(mask: Image.Image, source: Image.Image, spot: Spot | None, size: tuple[int, int]) -> Image.Image:
-    """The member's mask where the source lies: 0 or 255."""
-    grey = mask.convert("L").resize(source.size, Image.Resampling.BILINEAR).point(lambda value: 255 if value > 127 else 0)
+    """The member's mask where the source lies: 0 or 255. It is stretched to the source's shape."""
+    grey = mask.convert("L")
     if spot is None:
-        return codec.cover(grey, *size).point(lambda value: 255 if value > 127 else 0)
-    placed = Image.new("L", size, 0)
-    placed.paste(grey.resize((spot.width, spot.height), Image.Resampling.NEAREST), (spot.left, spot.top))
-    return placed
+        whole = codec.cover(grey.resize(source.size, Image.Resampling.BILINEAR), *size)
+    else:
+        at = _seen(spot, size)
+        whole = Image.new("L", size, 0)
+        whole.paste(_part(grey, spot, at, Image.Resampling.BILINEAR), at)
+    return whole.point(lambda value: 255 if value > 127 else 0)
 
 
 def borders(bare: Image.Image) -> tuple[Image.Image, Image.Image]:
@@ -139,19 +150,18 @@ def grown(mask: Image.Image, by: int) -> Image.Image:
 # ------------------------------------------------------------------------------------------------ filling
 
 
-def fill(seen: Image.Image, at: tuple[int, int], size: tuple[int, int], seed: int) -> Image.Image:
-    """A canvas around what is seen of the source: its edges carried outwards, softer the further away, with a little grain."""
-    (left, top), (width, height) = at, size
-    right, bottom = left + seen.width, top + seen.height
+def fill(shown: Image.Image, at: tuple[int, int, int, int], size: tuple[int, int], seed: int) -> Image.Image:
+    """A canvas of `size` with what is shown of the source at `at`; around it its edges carried outwards, softer the further away, with a little grain."""
+    (left, top, right, bottom), (width, height) = at, size
     far = ((top, height - bottom), (left, width - right), (0, 0))
-    carried = Image.fromarray(np.pad(np.asarray(seen), far, mode="edge"))
+    carried = Image.fromarray(np.pad(np.asarray(shown), far, mode="edge"))
     away = _distance(width, left, right)[None, :] + _distance(height, top, bottom)[:, None]
     filled, radius = np.asarray(carried, np.float32), 1
     while radius < away.max():
         softer = np.asarray(carried.filter(ImageFilter.GaussianBlur(radius)), np.float32)
         share = np.clip(away / radius - 1, 0, 1)[..., None]  # from `radius` pixels away on it begins, from twice as far on it is all there is
         filled, radius = filled + share * (softer - filled), 2 * radius
-    grain = np.random.default_rng(seed).normal(0, GRAIN, (height, width, 1))
+    grain = np.random.default_rng(seed).normal(0, GRAIN, (height, width, 1)) * (away > 0)[..., None]
     return Image.fromarray((filled + grain).clip(0, 255).round().astype(np.uint8))
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from engine.api import BadInput, ImagineRequest, Request
+from engine.api import BadInput, ImagineRequest, MorphRequest, Part, Request, UpscaleRequest
 
 #: Formats a source picture may come in, as Pillow names them.
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -129,32 +129,81 @@ def coarser(picture: Pixels, edge: int) -> Pixels:
 
 def parameters_text(request: Request, seed: int, sampler: str = "") -> str:
     """What a picture was made from, in the widely read form: the words, the unwanted words, then `Key: value` pairs on one line."""
-    if not isinstance(request, ImagineRequest):
-        return f"Seed: {seed}, Size: {request.width * request.factor}x{request.height * request.factor}, Model: {request.model}, Upscale: {request.factor}"
-    lines = [words(request)]
-    if request.unwanted:
-        lines.append("Negative prompt: " + ", ".join(request.unwanted))
-    sampler = (request.scheduler or sampler).removesuffix("Scheduler")
-    pairs = {
+    if isinstance(request, UpscaleRequest):
+        lines, pairs = _words_of(request.parts) if request.creative else [], _enlargement(request, seed)
+    elif isinstance(request, MorphRequest):
+        lines = [f"{words(request.before)} -> {words(request.after)}", *_negative(request.unwanted)]
+        pairs = {**_common(request, seed, sampler), "Frames": request.frames}
+    else:
+        lines, pairs = [*_words_of(request.parts), *_negative(request.unwanted)], {**_common(request, seed, sampler), **_further(request)}
+    return "\n".join([*lines, ", ".join(f"{key}: {value}" for key, value in pairs.items())])
+
+
+def _words_of(parts: Sequence[Part]) -> list[str]:
+    return [words(parts)] if parts else []
+
+
+def _negative(unwanted: Sequence[str]) -> list[str]:
+    return ["Negative prompt: " + ", ".join(unwanted)] if unwanted else []
+
+
+def _common(request: ImagineRequest | MorphRequest, seed: int, sampler: str) -> dict[str, object]:
+    return {
         "Steps": request.steps,
-        "Sampler": sampler or "default",
+        "Sampler": (request.scheduler or sampler).removesuffix("Scheduler") or "default",
         "CFG scale": f"{request.guidance:g}",
         "Seed": seed,
         "Size": f"{request.width}x{request.height}",
         "Model": request.model,
     }
-    if request.source:
-        pairs["Denoising strength"] = f"{request.strength:g}"
-        pairs["Source"] = request.source[:12]
-    lines.append(", ".join(f"{key}: {value}" for key, value in pairs.items()))
-    return "\n".join(lines)
 
 
-def words(request: ImagineRequest) -> str:
-    """The parts as they would be typed: `cat::2 dog`."""
-    if len(request.parts) == 1:
-        return request.parts[0].text
-    return " ".join(f"{part.text}::{part.weight:g}" for part in request.parts)
+def _enlargement(request: UpscaleRequest, seed: int) -> dict[str, object]:
+    pairs: dict[str, object] = {
+        "Seed": seed,
+        "Size": f"{request.width * request.factor}x{request.height * request.factor}",
+        "Model": request.model,
+        "Upscale": request.factor,
+    }
+    if request.creative:
+        pairs |= {"Steps": request.steps, "CFG scale": f"{request.guidance:g}", "Denoising strength": f"{request.strength:g}"}
+    return pairs
+
+
+def _further(request: ImagineRequest) -> dict[str, object]:
+    """What a picture is made from besides words and numbers; pictures by the beginning of their digest."""
+    spot, control = request.spot, request.control
+    pairs = {
+        "Denoising strength": f"{request.strength:g}" if request.source or request.mix else "",
+        "Source": (request.source or "")[:12],
+        "Mask": (request.mask or "")[:12],
+        "Spot": f"{spot.width}x{spot.height}{spot.left:+d}{spot.top:+d}" if spot else "",
+        "Mix": " ".join(digest[:12] for digest in request.mix),
+        "Image prompt": " ".join(f"{each.picture[:12]}:{each.weight:g}" for each in request.image_prompts if not each.style),
+        "Style": " ".join(f"{each.picture[:12]}:{each.weight:g}" for each in request.image_prompts if each.style),
+        "Control": f"{control.kind} {control.picture[:12]}:{control.scale:g}" if control else "",
+        "Lora": " ".join(f"{each.name}:{each.weight:g}" for each in request.loras),
+        "Tiling": request.tile,
+        "Stop": f"{request.stop:.0%}" if request.stop < 1 else "",
+        "Best of": request.best_of,
+        "CLIP guidance": f"{request.clip:g}" if request.clip else "",
+        "Synthesis": request.synthesis,
+    }
+    return {key: value for key, value in pairs.items() if value}
+
+
+def words(parts: Sequence[Part]) -> str:
+    """The parts as they would be typed: `cat::2 dog`, `a fox (in the snow:1.3)`."""
+    if len(parts) == 1:
+        return _emphasised(parts[0])
+    return " ".join(f"{_emphasised(part)}::{part.weight:g}" for part in parts)
+
+
+def _emphasised(part: Part) -> str:
+    text = part.text
+    for each in sorted(part.emphasis, key=lambda each: each.start, reverse=True):
+        text = f"{text[: each.start]}({text[each.start : each.end]}:{each.weight:g}){text[each.end :]}"
+    return text
 
 
 def enlarge(image: Image.Image, factor: int) -> Image.Image:

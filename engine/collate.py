@@ -20,14 +20,20 @@ from torch.utils.weak import WeakIdKeyDictionary
 class Rules:
     """What a module's parameters mean, where their shapes do not say it. Everything not named here is told by its shape."""
 
-    #: The same for all rows of a forward (position ids, rotary embeddings, picture shapes): calls share one only when these are equal. A tensor of three
-    #: dimensions, or a list, has an entry a row, of which the module reads the first; any other tensor has no rows and is passed once.
+    #: No row dimension, whatever the first dimension is (rotary embeddings): passed once; calls share a forward only when these say the same.
     shared: frozenset[str] = frozenset()
+    #: As shared, but with an entry a row of which the module reads the first (tensors of three dimensions and lists; flatter tensors are as shared):
+    #: position ids, picture shapes.
+    alike: frozenset[str] = frozenset()
     #: Lists with one tensor a row, of any size (Z-Image; its output is one too): different sizes share a forward.
     ragged: frozenset[str] = frozenset()
     #: Rows × tokens × …, and the parameter that masks them (rows × tokens, or None for all): padded to the longest, which the mask leaves out.
     padded: Mapping[str, str] = field(default_factory=dict)
     alone: bool = False  #: calls share no forward
+
+    def once(self, name: str | None, value: Any) -> bool:
+        """Whether a value has no rows, so that it is passed once."""
+        return name in self.shared or (name in self.alike and isinstance(value, torch.Tensor) and value.dim() < 3)
 
 
 PLAIN = Rules()
@@ -48,7 +54,7 @@ def count_rows(args: Sequence[Any], kwargs: Mapping[str, Any], rules: Rules = PL
     for name, value in (*((None, each) for each in args), *kwargs.items()):
         if name in rules.ragged and isinstance(value, list):
             return len(value)
-        if isinstance(value, torch.Tensor) and value.dim() > 0 and name not in rules.shared:
+        if isinstance(value, torch.Tensor) and value.dim() > 0 and not rules.once(name, value):
             return int(value.shape[0])
     return 1
 
@@ -85,8 +91,8 @@ class _Fits:
             return tuple((key, self(inner, key)) for key, inner in value.items())
         if isinstance(value, list) and value and name in self.rules.ragged:
             return ("ragged", value[0].dim(), value[0].dtype)
-        if name in self.rules.shared and _has_entry_a_row(value):
-            return ("shared", self(value[0]))
+        if isinstance(value, list) and value and name in self.rules.alike:
+            return ("alike", self(value[0]))
         if isinstance(value, tuple | list):
             return (type(value).__name__, tuple(self(inner, name) for inner in value))
         if value is None or isinstance(value, bool | int | float | str):
@@ -94,8 +100,8 @@ class _Fits:
         return ("same object", id(value))
 
     def _tensor(self, value: torch.Tensor, name: str | None) -> Hashable:
-        if name in self.rules.shared:
-            return ("shared", value.dtype, content(value, entry=_has_entry_a_row(value)))
+        if self.rules.once(name, value) or name in self.rules.alike:
+            return ("alike", value.dtype, content(value, entry=not self.rules.once(name, value)))
         if is_timestep(value, self.rows):
             return "timestep"
         if name in self.rules.padded and value.dim() > 1 and value.shape[0] == self.rows:
@@ -105,15 +111,8 @@ class _Fits:
         return ("shared", value.dtype, content(value))
 
 
-def _has_entry_a_row(shared: Any) -> bool:
-    """Whether a shared value comes once for each row, rather than once."""
-    if isinstance(shared, torch.Tensor):
-        return shared.dim() > 2
-    return isinstance(shared, list) and len(shared) > 0 and not isinstance(shared[0], torch.Tensor)
-
-
 #: Tensors with more elements than this say the same only when they are the very same.
-_COMPARED = 1 << 20
+_COMPARED = 1 << 22
 _contents: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 
@@ -125,10 +124,16 @@ def content(tensor: torch.Tensor, *, entry: bool = False) -> Hashable:
     version, known = _contents.get(tensor, (-1, None))
     if version != tensor._version:
         said = tensor[0] if entry else tensor
-        numbers = said.detach().to(torch.float64).cpu().numpy().tobytes() if said.numel() <= _COMPARED else id(tensor)
-        known = (tuple(said.shape), hash(numbers))
+        known = (tuple(said.shape), _bytes(said) if said.numel() <= _COMPARED else id(tensor))
         _contents[tensor] = (tensor._version, known)
     return known
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    """A hash of the very bits: numpy has not all the numbers that torch has."""
+    flat = tensor.detach().cpu().reshape(-1)
+    flat = torch.view_as_real(flat) if flat.is_complex() else flat
+    return hash(flat.contiguous().view(torch.uint8).numpy().tobytes())
 
 
 def is_timestep(value: torch.Tensor, rows: int) -> bool:
@@ -175,18 +180,18 @@ class _Join:
             return self._tensors(values, name)
         if isinstance(first, Mapping):
             return {key: self([value[key] for value in values], key) for key in first}
-        if (name in self.rules.ragged and isinstance(first, list)) or (name in self.rules.shared and _has_entry_a_row(first)):
+        if isinstance(first, list) and (name in self.rules.ragged or name in self.rules.alike):
             return [row for value in values for row in value]
-        if name in self.rules.shared:
-            return first
         if isinstance(first, tuple | list):
             return type(first)(self([value[i] for value in values], name) for i in range(len(first)))
         return first
 
     def _tensors(self, values: Sequence[torch.Tensor], name: str | None) -> torch.Tensor:
         first = values[0]
-        if name in self.rules.shared:
-            return first[:1].expand(sum(self.rows), *first.shape[1:]) if _has_entry_a_row(first) else first
+        if self.rules.once(name, first):
+            return first
+        if name in self.rules.alike:
+            return first[:1].expand(sum(self.rows), *first.shape[1:])
         if is_timestep(first, self.rows[0]):
             each = [value.reshape(-1).expand(n) for value, n in zip(values, self.rows, strict=True)]
             if any(value.dtype != first.dtype for value in values):  # float32 holds every integer timestep exactly, and is what the embedding computes in
@@ -203,14 +208,14 @@ def slice_rows(call: Arguments, start: int, stop: int, pad_to: int = 0) -> Argum
     extra = max(0, pad_to - length)
 
     def cut(value: Any, name: str | None = None) -> Any:
-        if name in call.rules.shared and not _has_entry_a_row(value):
+        if call.rules.once(name, value):
             return value
         if isinstance(value, torch.Tensor) and value.dim() > 0 and value.shape[0] == call.rows:
             part = value[start:stop]
             return torch.cat([part, part[:1].expand(extra, *part.shape[1:])]) if extra else part
         if isinstance(value, Mapping):
             return {key: cut(inner, key) for key, inner in value.items()}
-        if isinstance(value, list) and (name in call.rules.ragged or name in call.rules.shared):
+        if isinstance(value, list) and (name in call.rules.ragged or name in call.rules.alike):
             return value[start:stop] + value[start : start + 1] * extra
         if isinstance(value, tuple | list):
             return type(value)(cut(inner, name) for inner in value)

@@ -7,7 +7,6 @@ same strength) as of the denoiser. Where words are weighted, the network hears t
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import json
@@ -19,10 +18,14 @@ import torch
 
 from engine.api import ImagineRequest, UnsupportedOperation
 from engine.canvas import Canvas
+from engine.guidance import StandIn
 from engine.model import Model
 
 #: diffusers' networks that take a map, by what a folder's `config.json` calls them.
 KINDS = ("ControlNetModel", "FluxControlNetModel", "QwenImageControlNetModel", "SD3ControlNetModel", "SanaControlNetModel", "ZImageControlNetModel")
+
+#: Pipelines that draw their map's encoding at random and from nobody's seed.
+UNSEEDED = ("StableDiffusion3ControlNetPipeline",)
 
 
 def pipeline(model: Model, request: ImagineRequest, start: str) -> Any:
@@ -39,10 +42,10 @@ def pipeline(model: Model, request: ImagineRequest, start: str) -> Any:
     if name not in model.family.pipelines:
         raise UnsupportedOperation(f"--control with a {start}", model.entry.can.model)
     network = model.part(f"controls.{kind}", functools.partial(read, path, model))
-    built = model.part(f"controls.{kind}, {name}", lambda: model.built(name, controlnet=network))
-    copied = copy.copy(built)
-    copied.__dict__["scheduler"] = model.scheduler(request.scheduler)
-    return copied
+    found = model.pipeline(name, request.scheduler, controlnet=network)
+    if model.family.pipelines[name] in UNSEEDED:
+        found.__dict__["vae"] = _Steady(found.vae)
+    return found
 
 
 def read(path: Path, model: Model) -> Any:
@@ -61,3 +64,13 @@ def arguments(pipeline: Any, request: ImagineRequest, canvas: Canvas) -> dict[st
         return {}
     apart = "control_image" in inspect.signature(type(pipeline).__call__).parameters  # else the map is all the picture there is
     return {"control_image" if apart else "image": canvas.control, "controlnet_conditioning_scale": float(request.control.scale)}
+
+
+class _Steady(StandIn):
+    """An autoencoder that encodes what is drawn without a seed as its most likely self: a seed is a picture."""
+
+    def encode(self, *args: Any, **kwargs: Any) -> Any:
+        encoded = self._denoiser.encode(*args, **kwargs)
+        likely = encoded.latent_dist.mode()
+        encoded.latent_dist.sample = lambda: likely
+        return encoded

@@ -1,9 +1,9 @@
 """How an image-text model looks at a picture: resized to its own small square, whole or in random cutouts, so that gradients flow back into the pixels.
 Used by `engine.sight` and `engine.synthesis`.
 
-Every view is two small matrices, one that resamples the rows and one the columns (the cubic kernel of Pillow, widened when it shrinks, so that nothing aliases).
-A box, a mirror and a resize are then one matrix product each way: exact, differentiable, and the same bits at every run, which scattered
-reads are not on an accelerator.
+Every view is two small matrices, one that resamples the rows and one the columns (the cubic kernel of Pillow, widened when it shrinks, so that nothing
+aliases). A box, a mirror and a resize are then one matrix product each way: exact, differentiable, and the same bits at every run, which scattered reads
+are not on an accelerator.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _view(image: torch.Tensor, down: tuple[float, float], across: tuple[float, f
 
 
 def resampling(length: int, start: float, stop: float, out: int) -> torch.Tensor:
-    """Out × length: what makes `out` samples of start..stop from `length` samples, by the cubic kernel (a = −0.5). Mirrored when stop < start."""
+    """Rows `out`, columns `length`: makes `out` samples of start..stop from `length` samples, by the cubic kernel (a = −0.5); mirrored when stop < start."""
     low, high = min(start, stop), max(start, stop)
     scale = (high - low) / out
     centres = low + (torch.arange(out, dtype=torch.float64) + 0.5) * scale

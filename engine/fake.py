@@ -10,23 +10,46 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
-from engine import checks, codec
-from engine.api import Capabilities, EngineDied, EngineStats, Frame, ImagineRequest, ModelMissing, Progress, Report, Request, Result, UpscaleRequest
+from engine import canvas as canvases
+from engine import checks, codec, results
+from engine.api import (
+    Capabilities,
+    EngineDied,
+    EngineStats,
+    ImagineRequest,
+    ModelMissing,
+    MorphRequest,
+    Part,
+    Progress,
+    Report,
+    Request,
+    Result,
+    UpscaleRequest,
+)
+from engine.canvas import Canvas
+from engine.results import FILM, Drawn
 
 #: What the fake can do unless a test says otherwise.
 FAKE_MODEL = Capabilities(
     model="fake",
     title="Fake",
     licence="MIT",
-    operations=frozenset({"imagine", "source", "unwanted", "weights", "upscale"}),
+    operations=frozenset(
+        (
+            *("imagine", "unwanted", "weights", "emphasis", "tile", "stop", "video", "morph"),
+            *("source", "mask", "extend", "mix", "image_prompt", "style", "control:edges", "control:sketch", "lora"),
+            *("upscale", "creative", "best", "clip", "synthesis"),
+        )
+    ),
     width=128,
     height=128,
     multiple=8,
@@ -39,6 +62,8 @@ FAKE_MODEL = Capabilities(
     max_count=9,
     schedulers=("DDIMScheduler", "EulerDiscreteScheduler"),
     examples=("a fox in the snow, 3d render", "a red apple on a blue background"),
+    loras=("ink", "paper"),
+    controls=("edges", "sketch"),
     words={"things": ("apple", "fox", "lighthouse"), "places": ("snow", "night"), "styles": ("3d render", "flat icon"), "colours": ("red", "blue")},
 )
 #: Awaited before each step (the first is 1) of each request; whatever it raises, the request raises.
@@ -95,7 +120,7 @@ class FakeEngine:
         if self._closed:
             raise EngineDied("the engine is closed")
         checks.check(request, self.capabilities(request.model), inputs)
-        rows = request.count if isinstance(request, ImagineRequest) else 1
+        rows = request.rows
         task = asyncio.ensure_future(self._draw(request, inputs, report))
         self._tasks.add(task)
         self.seen.append(request)
@@ -119,16 +144,18 @@ class FakeEngine:
             raise
 
     async def _draw(self, request: Request, inputs: Mapping[str, bytes], report: Report) -> Result:
-        source = await self._blocking(codec.decode, inputs[request.source]) if request.source else None
-        steps = request.steps if isinstance(request, ImagineRequest) else 1
+        canvas = await self._blocking(_laid, request, inputs)
+        steps = _steps(request)
         for step in range(1, steps + 1):
             if self._on_step is not None:
                 await self._on_step(request, step)
             await asyncio.sleep(self._pause)
             self._steps += 1
-            preview = await self._blocking(_preview, request, source, step) if isinstance(request, ImagineRequest) and step * 4 % steps < 4 else None
+            preview = await self._blocking(_preview, request, canvas, step) if isinstance(request, ImagineRequest) and step * 4 % steps < 4 else None
             report(Progress(step=step, of=steps, preview=preview))
-        return Result(frames=await self._blocking(_frames, request, source), device_seconds=steps * self._pace)
+        drawn = await self._blocking(_drawn, request, canvas)
+        frames, clip = await self._blocking(results.finish, request, canvas, drawn, "Fake")
+        return Result(frames=frames, device_seconds=steps * self._pace, clip=clip)
 
     async def _blocking(self, function: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
@@ -143,39 +170,81 @@ class FakeEngine:
         self._pool.shutdown(wait=False)
 
 
-def _frames(request: Request, source: Image.Image | None) -> tuple[Frame, ...]:
+def _laid(request: Request, inputs: Mapping[str, bytes]) -> Canvas:
+    """Raises BadInput."""
+    return canvases.lay(request, {digest: codec.decode(inputs[digest]) for digest in request.pictures})
+
+
+def _steps(request: Request) -> int:
     if isinstance(request, UpscaleRequest):
-        if source is None:
-            return ()
-        big = source.resize((source.width * request.factor, source.height * request.factor), Image.Resampling.LANCZOS)
-        return (_frame(request, request.seed, big),)
-    return tuple(_frame(request, seed, _picture(request, seed, source)) for seed in checks.grid_seeds(request))
+        return request.steps if request.creative else 1
+    return max(1, round(request.steps * request.stop)) if isinstance(request, ImagineRequest) else request.steps
 
 
-def _frame(request: Request, seed: int, image: Image.Image) -> Frame:
-    return Frame(png=codec.encode_png(image, codec.parameters_text(request, seed, "Fake")), seed=seed, width=image.width, height=image.height)
+def _drawn(request: Request, canvas: Canvas) -> Drawn:
+    """Everything a request asks for, as an engine's device would give it."""
+    if isinstance(request, UpscaleRequest):
+        return Drawn(np.asarray(_enlarged(request, canvas))[None])
+    if isinstance(request, MorphRequest):
+        return Drawn(np.stack([np.asarray(_between(request, frame / (request.frames - 1))) for frame in range(request.frames)]))
+    seeds = checks.drawn_seeds(request)
+    pictures = [np.asarray(_picture(request, seed, canvas)) for seed in seeds]
+    kept = sorted(range(len(seeds)), key=lambda k: hashlib.sha256(pictures[k].tobytes()).digest())[: request.count] if request.best_of else range(len(seeds))
+    film = [_forming(request, canvas, step) for step in range(1, _steps(request))] if request.video else []
+    return Drawn(np.stack([pictures[k] for k in kept]), [[step[k] for k in kept] for step in film[:FILM]], [seeds[k] for k in kept])
 
 
-def _picture(request: ImagineRequest, seed: int, source: Image.Image | None) -> Image.Image:
-    """A ground and seven shapes whose places and colours hash from the words, the numbers and the seed; mixed with the source by `strength`."""
-    spoken = f"{codec.words(request)}|{request.unwanted}|{request.guidance}|{request.steps}|{request.scheduler}|{seed}"
+def _enlarged(request: UpscaleRequest, canvas: Canvas) -> Image.Image:
+    source = canvas.start or Image.new("RGB", (request.width, request.height))
+    large = source.resize((source.width * request.factor, source.height * request.factor), Image.Resampling.LANCZOS)
+    if not request.creative:
+        return large
+    spoken = f"{codec.words(request.parts) if request.parts else ''}|{request.guidance}|{request.steps}|{request.seed}"
+    return Image.blend(large, _shapes(spoken, large.width, large.height), request.strength / 4)
+
+
+def _between(request: MorphRequest, way: float) -> Image.Image:
+    def end(parts: Sequence[Part]) -> Image.Image:
+        return _shapes(f"{codec.words(parts)}|{request.unwanted}|{request.guidance}|{request.seed}", request.width, request.height)
+
+    return Image.blend(end(request.before), end(request.after), way)
+
+
+def _picture(request: ImagineRequest, seed: int, canvas: Canvas) -> Image.Image:
+    """Shapes that hash from everything the request says but its pictures' places, which are kept to; mixed with the start by `strength`."""
+    pictures = f"{request.image_prompts}|{request.control}|{request.loras}|{request.clip}|{request.synthesis}"
+    spoken = f"{codec.words(request.parts)}|{request.unwanted}|{request.guidance}|{request.steps}|{request.scheduler}|{pictures}|{seed}"
+    image = _shapes(spoken, request.width, request.height, wraps=request.tile)
+    if canvas.start is not None:
+        image = Image.blend(canvas.start, image, request.strength)
+    if canvas.start is not None and canvas.mask is not None:
+        image = Image.composite(image, canvas.start, canvas.mask)
+    return image.filter(ImageFilter.GaussianBlur(8 * (1 - request.stop))) if request.stop < 1 else image
+
+
+def _shapes(spoken: str, width: int, height: int, *, wraps: bool = False) -> Image.Image:
+    """A ground and seven shapes whose places and colours hash from what is spoken."""
     digits = hashlib.shake_256(spoken.encode()).digest(64)
-    width, height = request.width, request.height
     image = Image.new("RGB", (width, height), tuple(digits[:3]))
     draw = ImageDraw.Draw(image)
+    aside = (-1, 0, 1) if wraps else (0,)
     for k in range(7):
         x, y, size, kind, *colour = digits[8 + 7 * k : 15 + 7 * k]
         radius = (16 + size / 4) * min(width, height) / 256
-        cx, cy = x / 255 * width, y / 255 * height
-        if kind % 2:
-            draw.ellipse((cx - radius, cy - radius, cx + radius, cy + radius), fill=tuple(colour))
-        else:
-            draw.regular_polygon((cx, cy, radius), 3 + kind % 4, rotation=size, fill=tuple(colour))
-    return image if source is None else Image.blend(codec.cover(source, width, height), image, request.strength)
+        for across, down in itertools.product(aside, aside):
+            cx, cy = (x / 255 + across) * width, (y / 255 + down) * height
+            if kind % 2:
+                draw.ellipse((cx - radius, cy - radius, cx + radius, cy + radius), fill=tuple(colour))
+            else:
+                draw.regular_polygon((cx, cy, radius), 3 + kind % 4, rotation=size, fill=tuple(colour))
+    return image
 
 
-def _preview(request: ImagineRequest, source: Image.Image | None, step: int) -> bytes:
-    """The grid so far: coarse squares that become finer with every step."""
-    cells = max(4, math.ceil(32 * step / request.steps))
-    tiles = [np.asarray(_picture(request, seed, source).resize((cells, cells))) for seed in checks.grid_seeds(request)]
-    return codec.encode_webp(codec.preview_grid(tiles, request.width, request.height))
+def _forming(request: ImagineRequest, canvas: Canvas, step: int) -> list[codec.Pixels]:
+    """The pictures so far: coarse squares that become finer with every step."""
+    cells = max(4, math.ceil(32 * step / _steps(request)))
+    return [np.asarray(_picture(request, seed, canvas).resize((cells, cells))) for seed in checks.drawn_seeds(request)]
+
+
+def _preview(request: ImagineRequest, canvas: Canvas, step: int) -> bytes:
+    return codec.encode_webp(codec.preview_grid(_forming(request, canvas, step), request.width, request.height))

@@ -8,6 +8,7 @@ docs/models-families.md is the operator's page.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -50,11 +51,22 @@ class Family:
         negative = {"negative_prompt": unwanted if unwanted else self.blank} if self.negative else {}
         return {"num_inference_steps": steps, **self.extra, **self.by_steps(steps), **self.guide(guidance), **negative}
 
+    def first_call(self, words: str, width: int, height: int, seed: int = 0) -> dict[str, Any]:
+        """Arguments of a call of a pipeline for words that nobody means to finish: what it tells its denoiser at first is wanted (`guidance.capture`)."""
+        return {
+            **self.arguments(steps=2, guidance=1.0),  # Qwen-Image's schedule has no single step
+            "prompt": words,
+            "width": width,
+            "height": height,
+            "generator": torch.Generator("cpu").manual_seed(seed),
+            "output_type": "latent",
+        }
+
 
 #: Sizes are the request's, not the nearest of a list; words are the member's, not cleaned by packages that are not there.
 _AS_ASKED = {"use_resolution_binning": False, "clean_caption": False}
 _MASKED = frozenset({"encoder_hidden_states", "encoder_attention_mask"})
-_POSITIONS = Rules(shared=frozenset({"img_ids", "txt_ids"}))
+_POSITIONS = Rules(alike=frozenset({"img_ids", "txt_ids"}))
 
 FAMILIES: Mapping[str, Family] = {
     "sd": Family(
@@ -144,7 +156,7 @@ FAMILIES: Mapping[str, Family] = {
         },
         halves=Halves.APART,
         conditions=frozenset({"encoder_hidden_states", "encoder_hidden_states_mask"}),
-        rules=Rules(shared=frozenset({"img_shapes"}), padded={"encoder_hidden_states": "encoder_hidden_states_mask"}),
+        rules=Rules(alike=frozenset({"img_shapes"}), padded={"encoder_hidden_states": "encoder_hidden_states_mask"}),
         guide=lambda scale: {"true_cfg_scale": scale},
         blank=" ",  # without a negative prompt it is not guided at all
     ),
@@ -189,13 +201,20 @@ def seen(family: Family, pipeline: Any) -> Family:
 _OFF = {**_AS_ASKED, "use_pe": False, "enable_prompt_rewrite": False, "use_kv_cache": False}
 #: What a pipeline must take to be told of a request.
 _NEEDED = ("prompt", "height", "width", "num_inference_steps", "num_images_per_prompt", "generator", "output_type")
-#: Parameters that are the same for all rows wherever diffusers has them: what places tokens in the picture.
-_PLACES = frozenset({"img_ids", "txt_ids", "img_shapes", "image_rotary_emb", "visual_rope_pos", "text_rope_pos"})
+#: Components that predict noise, by their names.
+_DENOISES = re.compile(r"(prior_|unconditional_)?(transformer|unet|prior|decoder)(_\d)?")
+#: What places tokens in the picture, wherever diffusers has it, is the same for all rows.
+_PLACES = Rules(
+    shared=frozenset({"image_rotary_emb", "visual_rope_pos", "text_rope_pos"}),
+    alike=frozenset({"img_ids", "txt_ids", "img_shapes"}),
+)
 #: What cannot be seen from outside a class.
 _REFUSED = {
     "Cosmos2TextToImagePipeline": "it does not run without a further package that checks words and pictures",
+    "FluxKontextPipeline": "it is made to edit a picture by words",
     "GlmImagePipeline": "a language model first writes the picture's outline, token by token, and nobody could be drawn meanwhile",
     "HiDreamImagePipeline": "its transformer takes the words by layer first, not by row",
+    "ZImageOmniPipeline": "it is made to edit pictures by words",
 }
 
 
@@ -210,7 +229,7 @@ def derived(pipeline: str) -> Family:
         pipelines={"words": pipeline},
         denoiser="unet" if "unet" in inspect.signature(kind.__init__).parameters else "transformer",
         conditions=frozenset(),
-        rules=Rules(shared=_PLACES),
+        rules=_PLACES,
         guide=(lambda scale: {guided_by: scale}) if guided_by else (lambda scale: {}),
         extra={name: value for name, value in _OFF.items() if name in accepted},
         negative="negative_prompt" in accepted,
@@ -227,7 +246,7 @@ def refusal(pipeline: str) -> str:
         return f"it needs {', '.join(missing)}"
     accepted, given = inspect.signature(kind.__call__).parameters, inspect.signature(kind.__init__).parameters
     obligatory = [name for name, each in accepted.items() if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD]
-    denoisers = [name for name in given if name.startswith(("transformer", "unet", "prior", "decoder", "unconditional_"))]
+    denoisers = [name for name in given if _DENOISES.fullmatch(name)]
     reasons = {
         "it draws from more than words": set(obligatory) - {"self", "prompt"} or {"control_image", "controlnet", "adapter"} & {*accepted, *given},
         "it takes no " + ", ".join(name for name in _NEEDED if name not in accepted): set(_NEEDED) - set(accepted),

@@ -4,8 +4,8 @@ With weights wᵢ of sum W, what stands in the conditional prediction's place is
 scores: Liu et al. 2022, arXiv:2206.01714, with normalised weights). The shares wᵢ / W add up to 1, so that this is `Σ (wᵢ / W) condᵢ`: `a::2` alone changes
 nothing, a negative weight pushes away, and a model without guidance blends in the same way.
 
-Emphasis is a direction too. `a fox (in the snow:1.3)` is what the snow changes, times 1.3: `1.3 · cond(a fox in the snow) − 0.3 · cond(a fox)`. Scaling the words'
-embeddings, as is done elsewhere, means nothing to encoders that are not CLIP; this works for every family.
+Emphasis is a direction too. `a fox (in the snow:1.3)` is what the snow changes, times 1.3: `1.3 · cond(a fox in the snow) − 0.3 · cond(a fox)`. Scaling
+the words' embeddings, as is done elsewhere, means nothing to encoders that are not CLIP; this works for every family.
 
 Conditions are captured, not computed: the stock pipeline is run up to its first call of the denoiser, and what it would have been given is kept.
 """

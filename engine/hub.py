@@ -161,6 +161,7 @@ class Hub:
     _errands: list[Call] = field(default_factory=list)  #: calls that go first
     _limits: dict[Hashable, int] = field(default_factory=dict)  #: rows a forward of this signature may have, learnt by running out of memory
     _row_seconds: dict[Hashable, float] = field(default_factory=dict)  #: what a row of this signature took last
+    _signatures: dict[Hashable, Hashable] = field(default_factory=dict)  #: by what is quick to compare
     _rounds: admission.Rounds = field(default_factory=admission.Rounds)
     _turn: int = 0
     _main: Any = None  #: the greenlet that runs the hub
@@ -323,7 +324,7 @@ class Hub:
         for slot, each in enumerate(wanted):
             call = Call(errand, slot, each.function, each.arguments, each.share, None, self._turn)
             if each.share is Share.BATCH:
-                call.key = (each.name, task.traits.apart, collate.signature(each.arguments))
+                call.key = (each.name, task.traits.apart, self._signature(each.arguments))
                 call.ordinal, task.calls = task.calls, task.calls + 1
                 self._waiting[call.key].append(call)
             elif each.share is Share.TURN:
@@ -333,6 +334,17 @@ class Hub:
                 self._errands.append(call)
         outputs: list[Any] = self._main.switch()
         return outputs
+
+    def _signature(self, arguments: Arguments) -> Hashable:
+        """As `collate.signature`; remembered for what is told by shapes alone, for a request says the same at each of its steps."""
+        quick = _quick(arguments)
+        if quick is None:
+            return collate.signature(arguments)
+        if quick not in self._signatures:
+            if len(self._signatures) > 1000:
+                self._signatures.clear()
+            self._signatures[quick] = collate.signature(arguments)
+        return self._signatures[quick]
 
     def _deliver(self, call: Call, output: Any) -> None:
         errand = call.errand
@@ -385,3 +397,22 @@ class Hub:
         self._row_seconds.pop(task, None)
         task.error = error
         task.ended(task)
+
+
+def _quick(arguments: Arguments) -> Hashable | None:
+    """What determines a call's signature, where shapes and plain values do; None where it takes a longer look."""
+    if arguments.args or arguments.rules is not collate.PLAIN:
+        return None
+    rows, found = arguments.rows, list[Hashable]()
+    for name, value in arguments.kwargs.items():
+        kind = type(value)
+        if kind is torch.Tensor:
+            shape = value.shape
+            if len(shape) > 1 and shape[0] != rows:
+                return None
+            found += (name, shape, value.dtype)
+        elif value is None or kind is bool or kind is int or kind is str or kind is float:
+            found += (name, kind, value)
+        else:
+            return None
+    return (rows, *found)

@@ -8,14 +8,14 @@ import contextlib
 import copy
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import diffusers
 import torch
 
-from engine import reading, trial, upscale
+from engine import reading, tiling, trial, upscale
 from engine.api import EngineError, ModelCorrupt, ModelMissing, OutOfMemory, UnsupportedOperation
 from engine.embeddings import EmbeddingCache
 from engine.families import Family
@@ -47,7 +47,7 @@ class Model:
     previewer: Previewer
     upscaler: upscale.SuperResolution | upscale.Published | None
     memory: EmbeddingCache
-    _pipelines: dict[str, Any] = field(default_factory=dict)  #: by what starts a picture, with proxies in place
+    _pipelines: dict[Hashable, Any] = field(default_factory=dict)  #: by what starts a picture (and what else is in them), with proxies in place
     _proxies: dict[int, Proxy] = field(default_factory=dict)  #: by the module's identity: pipelines over the same module share its proxy
     _schedulers: dict[str, Any] = field(default_factory=dict)
     _parts: dict[str, Any] = field(default_factory=dict)  #: what further files made, by name
@@ -65,6 +65,9 @@ class Model:
         network = upscale.load(entry.upscaler or entry.folder / "upscaler", device)
         model = cls(entry, family, device, Previewer(family, pipeline), network, memory)
         model._pipelines["words"] = model._proxied(pipeline)
+        if "tile" in entry.can.operations:
+            for module in (pipeline.unet._module, pipeline.vae.encoder, pipeline.vae.decoder):
+                tiling.Wrapping(module)
         if entry.family == "auto":
             model._try_company()
         return model
@@ -97,16 +100,17 @@ class Model:
 
         return self._parts[name] if name in self._parts else Proxy(once, {"__call__": Share.WHOLE})()
 
-    def pipeline(self, start: str, scheduler: str | None = None) -> Any:
-        """A pipeline for one request: a shallow copy with a scheduler of its own. `start` is "words", "picture", "mask" or "control".
+    def pipeline(self, start: str, scheduler: str | None = None, **further: Any) -> Any:
+        """A pipeline for one request: a shallow copy with a scheduler of its own. `start` names one of the family's; `further` components are as for `built`.
 
         Raises UnsupportedOperation when the family has no such pipeline.
         """
-        if start not in self._pipelines:
+        key = (start, *map(id, further.values())) if further else start
+        if key not in self._pipelines:
             if start not in self.family.pipelines:
                 raise UnsupportedOperation(start, self.entry.can.model)
-            self._pipelines[start] = self.built(start)
-        copied = copy.copy(self._pipelines[start])
+            self._pipelines[key] = self.built(start, **further)
+        copied = copy.copy(self._pipelines[key])
         copied.__dict__["scheduler"] = self.scheduler(scheduler)
         return copied
 

@@ -21,11 +21,10 @@ from engine.canvas import EMPTY, Canvas
 from engine.codec import Pixels
 from engine.model import Model
 from engine.preview import Forecast
+from engine.results import FILM as FILM
+from engine.results import FILM_EDGE as FILM_EDGE
 from engine.results import Drawn
 
-#: Frames a clip of the forming pictures may have, besides the finished ones.
-FILM = 23
-FILM_EDGE = 512  #: pixels along the longer edge of the whole grid, about
 #: Stock inpainting pipelines tell a plain denoiser from one trained for inpainting by the channels the first models had, and refuse any other number.
 PLAIN_CHANNELS = {"StableDiffusionInpaintPipeline": 4, "StableDiffusionXLInpaintPipeline": 4, "StableDiffusion3InpaintPipeline": 16}
 
@@ -64,8 +63,8 @@ def morph(model: Model, request: MorphRequest, watch: Watch) -> Drawn:
     """Every frame a row of one call: the same noise under conditions on the way from one prompt to the other. Raises BadNumbers."""
     pipeline = model.pipeline("words", request.scheduler)
     size = (request.width, request.height)
-    ends = [_conditions(model, parts, *size) for parts in (request.before, request.after)]
-    _instead(pipeline, model, guidance.between(*ends, rows=request.frames), request.guidance > 1)
+    before, after = (_conditions(model, parts, *size) for parts in (request.before, request.after))
+    _instead(pipeline, model, guidance.between(before, after, request.frames), request.guidance > 1)
     arguments = {
         **model.family.arguments(steps=request.steps, guidance=request.guidance, unwanted=unwanted(request.unwanted)),
         "prompt": request.before[0].text,
@@ -96,9 +95,7 @@ class Seen:
     `size` is what the call draws (width and height); `part` which of how many such calls of its request it is.
     """
 
-    def __init__(
-        self, model: Model, size: Any, pipeline: Any, watch: Watch, *, stop: float = 1.0, films: bool = False, part: tuple[int, int] = (0, 1)
-    ) -> None:
+    def __init__(self, model: Model, size: Any, pipeline: Any, watch: Watch, *, stop: float = 1.0, films: bool = False, part: tuple[int, int] = (0, 1)) -> None:
         self._model, self._size, self._pipeline, self._watch, self._stop, self._films, self._part = model, size, pipeline, watch, stop, films, part
         self._forecast = Forecast(pipeline.scheduler)
         self.film: list[list[Pixels]] = []
@@ -217,12 +214,5 @@ def _conditions(model: Model, parts: Sequence[Part], width: int, height: int) ->
 
 
 def _condition(model: Model, text: str, width: int, height: int) -> guidance.Conditions:
-    arguments = {
-        **model.family.arguments(steps=1, guidance=1.0),
-        "prompt": text,
-        "width": width,
-        "height": height,
-        "generator": torch.Generator("cpu").manual_seed(0),
-        "output_type": "latent",
-    }
+    arguments = model.family.first_call(text, width, height)
     return guidance.conditions(guidance.capture(model.pipeline("words"), model.family, arguments), model.family)

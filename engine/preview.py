@@ -140,9 +140,9 @@ class Forecast:
         kept = float(alphas[int(timestep)])
         signal, noise = kept**0.5, (1 - kept) ** 0.5
         kind = self._scheduler.config.get("prediction_type", "epsilon")
-        if kind == "v_prediction":
-            return signal * sample - noise * model_output
-        return model_output if kind == "sample" else (sample - noise * model_output) / signal
+        direct, scale = (signal, 1.0) if kind == "v_prediction" else (1.0, signal)
+        forecast: torch.Tensor = model_output if kind == "sample" else (direct * sample - noise * model_output) / scale
+        return forecast
 
     def latents(self, current: torch.Tensor) -> torch.Tensor:
         """The forecast, or `current` when this scheduler makes none."""

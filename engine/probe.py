@@ -4,7 +4,6 @@ its company. Used by `engine.device`, in the idle moments after a model was load
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +18,8 @@ from engine.model import Model
 ROWS = (1, 2, 4, 8, 16, 32, 64)
 #: Doubling the rows must make a row cheaper by at least this share, or the knee is reached.
 GAIN = 0.1
+#: Forwards of each number of rows; the quickest counts, for others may use the machine.
+TRIES = 3
 #: A forward that takes longer is the last that is timed: members would feel it.
 LONGEST = 1.5
 
@@ -38,10 +39,10 @@ class Findings:
 
 
 def knee(seconds: Mapping[int, float]) -> int:
-    """The fewest rows after which no further doubling makes a row cheaper by GAIN. The last ones measured when it never stops."""
+    """The fewest rows past which nothing that was measured makes a row cheaper by GAIN."""
     rows = sorted(seconds)
-    for few, more in itertools.pairwise(rows):
-        if seconds[more] / more > (1 - GAIN) * seconds[few] / few:
+    for k, few in enumerate(rows):
+        if all(seconds[more] / more > (1 - GAIN) * seconds[few] / few for more in rows[k + 1 :]):
             return few
     return rows[-1]
 
@@ -49,16 +50,7 @@ def knee(seconds: Mapping[int, float]) -> int:
 def call_of(model: Model, width: int = 0, height: int = 0) -> Arguments:
     """One row of the model's denoiser at a size (its own by default), as its stock pipeline would call it."""
     can, family = model.entry.can, model.family
-    arguments = {
-        **family.extra,
-        **family.guide(1.0),
-        "prompt": "a",
-        "num_inference_steps": 1,
-        "width": width or can.width,
-        "height": height or can.height,
-        "generator": torch.Generator("cpu").manual_seed(0),
-        "output_type": "latent",
-    }
+    arguments = family.first_call("a", width or can.width, height or can.height)
     pipeline = model.pipeline("words")
     denoiser = getattr(pipeline, family.denoiser)
     return denoiser.arguments((), guidance.capture(pipeline, family, arguments))  # type: ignore[no-any-return]
@@ -73,22 +65,26 @@ def measure(model: Model, clock: Callable[[], float]) -> Iterator[Findings]:
     for rows in ROWS:
         widened = collate.concatenate([call] * rows)
         free = _free(model.device)
-        started = clock()
-        try:
-            output = module(**widened.kwargs)
-            _wait(model.device)
-        except (RuntimeError, MemoryError):  # more than fits: the knee is before it
-            break
-        taken = clock() - started
-        found.seconds[rows] = taken
+        for _ in range(TRIES):
+            started = clock()
+            try:
+                output = module(**widened.kwargs)
+                _wait(model.device)
+            except (RuntimeError, MemoryError):  # more than fits: the knee is before it
+                yield found
+                return
+            taken = clock() - started
+            found.seconds[rows] = min(taken, found.seconds.get(rows, taken))
+            yield found
+            if taken > LONGEST / 4:
+                break
         if rows > 1 and not found.company_changes_bits:
             found.company_changes_bits = not _same(alone, _first_row(output))
         if free:
             found.bytes_a_row = max(found.bytes_a_row, (free - _least_free(model.device)) // rows)
         yield found
-        if taken > LONGEST or (found.knee or rows) < rows:
-            break
-    yield found
+        if taken > LONGEST or (found.knee or rows) <= rows // 4:
+            return
 
 
 def _first_row(output: Any) -> torch.Tensor:

@@ -23,11 +23,16 @@ class Proxy:
     """
 
     def __init__(self, module: Any, shares: Mapping[str, Share], *, rules: Rules | None = None, memory: EmbeddingCache | None = None, owner: str = "") -> None:
-        self.__dict__.update(_module=module, _shares=dict(shares), _rules=rules or collate.PLAIN, _memory=memory, _owner=owner)
+        self.__dict__.update(
+            _module=module, _shares=dict(shares), _rules=rules if rules and rules != collate.PLAIN else collate.PLAIN, _memory=memory, _owner=owner
+        )
         if isinstance(module, torch.nn.Module) and (first := next(module.parameters(), None)) is not None:
             # Pipelines ask for these several times a call, and diffusers walks every submodule for an answer (5 ms each on a small model). Nobody hooks or
             # moves our modules behind a pipeline's back, so the answers are fixed; engine.memory.visit brings a module back to this device for each call.
             self.__dict__.update(device=first.device, dtype=getattr(module, "dtype", first.dtype), modules=lambda: iter(()))
+        if hasattr(module, "config"):  # asked for several times a step, through three `__getattr__`s
+            self.__dict__["config"] = module.config
+        self.__dict__["_order"] = _names(_kind(module))
 
     @property  # type: ignore[misc]  # so that isinstance(pipe.unet, UNet2DConditionModel) stays true
     def __class__(self) -> type:
@@ -67,15 +72,17 @@ class Proxy:
 
     def by_name(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call by the module's own parameter names, so that a call says the same however it was written."""
-        return {**dict(zip(_names(_kind(self._module)), args, strict=False)), **kwargs}
+        return {**dict(zip(self._order, args, strict=False)), **kwargs}
 
     def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Arguments:
         """A call of the module, ready to be cut and joined."""
         named = self.by_name(args, kwargs)
-        return Arguments((), named, collate.count_rows((), named, self._rules), self._rules)
+        first = next(iter(named.values()), None)
+        plain = self._rules is collate.PLAIN and type(first) is torch.Tensor and first.dim() > 0
+        return Arguments((), named, first.shape[0] if plain else collate.count_rows((), named, self._rules), self._rules)
 
     def _wanted(self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Wanted:
-        if name == "__call__" and len(args) <= len(_names(_kind(self._module))):
+        if name == "__call__" and len(args) <= len(self._order):
             arguments = self.arguments(args, kwargs)
         else:
             arguments = Arguments(args, kwargs, collate.count_rows(args, kwargs))

@@ -17,7 +17,7 @@ import torch
 import transformers
 from safetensors import safe_open
 
-from engine import families
+from engine import families, weights
 from engine.entry import Entry
 from engine.families import Family
 
@@ -31,7 +31,7 @@ def read(entry: Entry, device: torch.device) -> tuple[Any, Family]:
     for library in (diffusers, transformers):  # their progress bars and hints are not for the operator's log
         library.utils.logging.set_verbosity_error()
         library.utils.logging.disable_progress_bar()
-    family = families.family_of(entry.family, entry.pipeline)
+    family = families.family_of(entry.family, entry.pipeline or (weights.pipeline_of(entry.config) if entry.config else ""))
     dtype = torch.float32 if device.type == "cpu" else getattr(torch, entry.dtype)
     kind = getattr(diffusers, family.pipelines["words"])
     read_from = functools.partial(kind.from_pretrained, dtype=dtype, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False, **_left_out(kind))

@@ -1,5 +1,4 @@
-"""What came from the device, made into what is sent: kept pixels put back, PNG files, clips. Run on the pictures' pool by `engine.local`; `engine.fake` ends its
-requests here too.
+"""What came from the device, made into what is sent: kept pixels put back, PNG files, clips. Run on the pictures' pool by `engine.local` and `engine.fake`.
 
 No torch here.
 """
@@ -20,8 +19,10 @@ from engine.api import Frame, ImagineRequest, MorphRequest, Request
 from engine.canvas import Canvas
 from engine.codec import Pixels
 
-#: The longer edge of a clip, in pixels.
-EDGE = {"forming": 512, "morph": 1024}
+#: Frames a clip of the forming pictures may have, besides the finished ones, and pixels along its longer edge.
+FILM, FILM_EDGE = 23, 512
+#: Pixels along a morph's longer edge.
+MORPH_EDGE = 1024
 #: Milliseconds for which a clip shows each of its pictures, and its ends.
 PAUSE = {"forming": 90, "morph": 120}
 HOLD = {"forming": 1500, "morph": 500}
@@ -58,7 +59,7 @@ def _seeds(request: Request, count: int) -> Sequence[int]:
 
 def _clip(request: Request, pictures: Sequence[Image.Image], forming: Sequence[Sequence[Pixels]]) -> bytes | None:
     if isinstance(request, MorphRequest):
-        return codec.encode_clip(*there_and_back([codec.within(picture, EDGE["morph"]) for picture in pictures]))
+        return codec.encode_clip(*there_and_back([codec.within(picture, MORPH_EDGE) for picture in pictures]))
     if not isinstance(request, ImagineRequest) or not request.video:
         return None
     return codec.encode_clip(*formed(pictures, forming, request.width, request.height))
@@ -73,7 +74,6 @@ def there_and_back(pictures: Sequence[Image.Image]) -> tuple[list[Image.Image], 
 
 def formed(pictures: Sequence[Image.Image], forming: Sequence[Sequence[Pixels]], width: int, height: int) -> tuple[list[Image.Image], list[int]]:
     """The frames of a clip of the pictures forming and how long each is shown: side by side, ending on the finished ones."""
-    edge = EDGE["forming"]
-    grids = [codec.preview_grid(step, width, height, edge) for step in forming]
-    end = codec.preview_grid([np.asarray(picture) for picture in pictures], width, height, edge)
+    grids = [codec.preview_grid(step, width, height, FILM_EDGE) for step in forming]
+    end = codec.preview_grid([np.asarray(picture) for picture in pictures], width, height, FILM_EDGE)
     return [*grids, end], [*(PAUSE["forming"] for _ in grids), HOLD["forming"]]

@@ -33,7 +33,7 @@ UNWANTED = 0.5
 #: Cutouts a gradient is the mean of, the whole picture among them.
 CUTOUTS = 5
 #: At `clip` 1, a step's push is this much of what the step itself changed: it shows, and the denoiser still mends what it breaks.
-PUSH = 0.3
+PUSH = 0.5
 #: Latent cells along the longer side of what is decoded for a gradient. An image-text model sees some 224 pixels: more would cost and not be seen.
 CELLS = 48
 #: Scores are multiplied by this before their gradient is taken, so that half-precision decoders do not lose it; its length is set afterwards anyway.
@@ -97,8 +97,9 @@ class Sight:
 
 
 def _unit(features: Any) -> torch.Tensor:
-    embeds: torch.Tensor = getattr(features, "pooler_output", features)
-    return embeds / embeds.norm(dim=-1, keepdim=True)
+    embeds = getattr(features, "pooler_output", features)
+    unit: torch.Tensor = embeds / embeds.norm(dim=-1, keepdim=True)
+    return unit
 
 
 def of(model: Model, what: str) -> Sight:
@@ -131,10 +132,10 @@ def ranked(scores: Sequence[float]) -> list[int]:
 def guide(model: Model, request: ImagineRequest, pipeline: Any) -> None:
     """Let the image-text model steer this request's copy of a pipeline by `request.clip`.
 
-    After each step but the last, the scheduler's forecast of the finished latents is decoded and scored, and the latents the step has led to are moved along the
-    gradient: classifier guidance (Dhariwal and Nichol 2021, arXiv:2105.05233) by a network that never saw noise, which is why it looks at the forecast.
-    The denoiser is not differentiated. A push has a length in proportion to the step's own, so it means the same for every model, scheduler and
-    number of steps. Nothing is moved after the last step, when no denoising would mend it; a request of one step is refused.
+    After each step but the last, the scheduler's forecast of the finished latents is decoded and scored, and the latents the step has led to are moved along
+    the gradient: classifier guidance (Dhariwal and Nichol 2021, arXiv:2105.05233) by a network that never saw noise, which is why it looks at the forecast.
+    The denoiser is not differentiated. A push has a length in proportion to the step's own, so it means the same for every model, scheduler and number of
+    steps. Nothing is moved after the last step, when no denoising would mend it; a request of one step is refused.
     """
     if request.steps < 2:
         raise UnsupportedOperation("--clip in a single step", model.entry.can.model)

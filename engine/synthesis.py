@@ -1,8 +1,8 @@
-"""Pictures without a denoiser: latents moved until an image-text model finds the words in what the autoencoder makes of them. Used by `engine.perform`, inside a
-hub's task.
+"""Pictures without a denoiser: latents moved until an image-text model finds the words in what the autoencoder makes of them. Used by `engine.perform`,
+inside a hub's task.
 
-The way of VQGAN-CLIP (Crowson et al. 2022, arXiv:2204.08583), with the model's own autoencoder: begin with soft colours (or the request's source), decode, look at
-random cutouts, follow the gradient of their mean score with Adam. Two brakes keep it a picture: total variation against speckles, and a pull on
+The way of VQGAN-CLIP (Crowson et al. 2022, arXiv:2204.08583), with the model's own autoencoder: begin with soft colours (or the request's source), decode,
+look at random cutouts, follow the gradient of their mean score with Adam. Two brakes keep it a picture: total variation against speckles, and a pull on
 latents that leave the range which the decoder knows. Every iteration is a turn of the hub, so others step in between.
 """
 
@@ -29,7 +29,8 @@ from engine.sight import LOUD, Decoder, Sight
 
 #: Cutouts an iteration looks at.
 CUTOUTS = 12
-#: How far a latent travels in all the iterations together, in standard deviations, and the most and least it moves in one.
+#: How far a latent may travel in all the iterations together (from a source: times the request's strength), and the most and least it moves in one;
+#: in standard deviations.
 JOURNEY, STRIDE, CREEP = 6.0, 0.2, 0.02
 #: What the brakes weigh against the score, which is a cosine: total variation, and the square of what a latent exceeds CALM standard deviations by.
 VARIATION, EXCESS, CALM = 0.25, 0.05, 2.5
@@ -42,12 +43,14 @@ def draw(model: Model, request: ImagineRequest, canvas: Canvas | None, watch: Wa
     seeds = checks.drawn_seeds(request)
     begin = Proxy(_first, {"__call__": Share.WHOLE})
     decoder = Decoder(vae)
-    climb = _Climb(seer, decoder, seer.aim(request), begin(vae, canvas or EMPTY, request, seeds).to(model.device), seeds, request.steps)
+    canvas = canvas or EMPTY
+    journey = JOURNEY * (request.strength if canvas.start else 1.0)
+    climb = _Climb(seer, decoder, seer.aim(request), begin(vae, canvas, request, seeds).to(model.device), seeds, journey / request.steps)
     turn = Proxy(climb.step, {"__call__": Share.TURN})
     film: list[list[Pixels]] = []
     last = max(1, round(request.steps * request.stop))
     for step in range(1, last + 1):
-        turn(step)
+        turn(step, request.steps)
         hub.stepped()
         films = request.video and step < last and step * FILM // last > (step - 1) * FILM // last
         if films:
@@ -79,8 +82,8 @@ def soft(seed: int, width: int, height: int) -> torch.Tensor:
 class _Climb:
     """Latents on their way up."""
 
-    def __init__(self, seer: Sight, decoder: Decoder, aim: torch.Tensor, latents: torch.Tensor, seeds: Sequence[int], steps: int) -> None:
-        self._seer, self._decoder, self._aim, self._seeds, self._steps = seer, decoder, aim, seeds, steps
+    def __init__(self, seer: Sight, decoder: Decoder, aim: torch.Tensor, latents: torch.Tensor, seeds: Sequence[int], pace: float) -> None:
+        self._seer, self._decoder, self._aim, self._seeds, self._pace = seer, decoder, aim, seeds, min(STRIDE, max(CREEP, pace))
         self._unit = latents.std(dim=(1, 2, 3), keepdim=True).clamp_min(1e-6)
         self._at = latents / self._unit  #: in standard deviations of where they began
         self._adam = torch.optim.Adam([self._at], lr=0.0, betas=(0.9, 0.99))
@@ -94,11 +97,9 @@ class _Climb:
         """What it has seen last, height × width × 3 each."""
         return [(image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy() for image in self._seen]
 
-    def step(self, number: int) -> None:
-        """One iteration of all pictures, each by itself: what becomes of one does not depend on how many there are."""
-        progress = (number - 1) / self._steps
-        pace = min(STRIDE, max(CREEP, JOURNEY / self._steps))
-        self._adam.param_groups[0]["lr"] = pace * (0.1 + 0.9 * (0.5 + 0.5 * math.cos(math.pi * progress)))
+    def step(self, number: int, of: int) -> None:
+        """One iteration of all pictures, each by itself: what becomes of one does not depend on how many there are. Slower towards the end."""
+        self._adam.param_groups[0]["lr"] = self._pace * (0.55 + 0.45 * math.cos(math.pi * (number - 1) / of))
         self._at.grad = torch.cat([self._gradient(k, number) for k in range(len(self._seeds))])
         self._adam.step()
 

@@ -36,16 +36,8 @@ def rows_are_independent(pipelines: tuple[Any, Any], family: Family, width: int,
 
 
 def _call(pipeline: Any, family: Family, words: str, seed: int, width: int, height: int) -> Arguments:
-    arguments = {
-        **family.arguments(steps=2, guidance=1.0),
-        "prompt": words,
-        "width": width,
-        "height": height,
-        "generator": torch.Generator("cpu").manual_seed(seed),
-        "output_type": "latent",
-    }
     denoiser = getattr(pipeline, family.denoiser)
-    return denoiser.arguments((), guidance.capture(pipeline, family, arguments))  # type: ignore[no-any-return]
+    return denoiser.arguments((), guidance.capture(pipeline, family, family.first_call(words, width, height, seed)))  # type: ignore[no-any-return]
 
 
 def _earlier(value: Any, rows: int) -> Any:

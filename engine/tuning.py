@@ -68,6 +68,9 @@ class Compiled:
     _state: threading.local = field(default_factory=threading.local)
 
     def __post_init__(self) -> None:
+        # All blocks of a kind share one code object, and each shape of each block is a graph: past the default limit of 8 they would quietly not be compiled.
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 256)
+        torch._dynamo.config.accumulated_recompile_limit = max(torch._dynamo.config.accumulated_recompile_limit, 4096)
         names = set(getattr(self.denoiser, "_repeated_blocks", None) or ())
         for block in [module for module in self.denoiser.modules() if type(module).__name__ in names]:
             block._compiled_call_impl = self._switch(block)

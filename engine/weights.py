@@ -23,8 +23,8 @@ from engine.api import ModelCorrupt, ModelMissing
 
 PICKLES = frozenset({".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"})
 INDEX = "model_index.json"
-#: Whose classes a component may be of. The last two are modules of diffusers that hold some models' own encoders and checkers.
-LIBRARIES = frozenset({"diffusers", "transformers", "stable_diffusion", "kolors"})
+#: Whose classes a component may be of. The last is a module of diffusers that holds older models' checker of pictures.
+LIBRARIES = frozenset({"diffusers", "transformers", "stable_diffusion"})
 #: Components no pipeline is given here (their places stay empty), so their files are neither needed nor fetched.
 UNUSED = frozenset({"safety_checker", "feature_extractor"})
 #: Components made of settings and words.

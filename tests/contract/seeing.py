@@ -65,7 +65,8 @@ def build_sight(folder: Path, tokenizer: Path, kind: str = "clip") -> None:
     text = {**layers, **ends, "vocab_size": len(words), "max_position_embeddings": 24}
     vision = {**layers, "image_size": EDGE, "patch_size": 8}
     if kind == "clip":
-        network: Any = CLIPModel(CLIPConfig(text_config={**text, "projection_dim": SAYS}, vision_config={**vision, "projection_dim": SAYS}, projection_dim=SAYS))
+        says = {"projection_dim": SAYS}
+        network: Any = CLIPModel(CLIPConfig(text_config={**text, **says}, vision_config={**vision, **says}, **says))
         processor: Any = CLIPImageProcessorPil(size={"shortest_edge": EDGE}, crop_size={"height": EDGE, "width": EDGE})
     else:
         network = SiglipModel(SiglipConfig(text_config={**text, "projection_size": 32}, vision_config=vision))

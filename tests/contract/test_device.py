@@ -138,6 +138,7 @@ def test_the_knee_is_where_doubling_stops_to_pay() -> None:
     assert probe.knee({1: 10.0, 2: 11.0, 4: 13.0, 8: 25.0, 16: 50.0}) == 4
     assert probe.knee({1: 10.0, 2: 11.0, 4: 12.0}) == 4
     assert probe.knee({1: 10.0, 2: 20.0}) == 1
+    assert probe.knee({1: 10.0, 2: 20.0, 4: 20.0}) == 4  # one slow measurement does not hide what comes after it
 
 
 def test_measuring_finds_a_knee_and_whether_company_changes_bits() -> None:
@@ -235,11 +236,13 @@ def test_blocks_run_compiled_for_warmed_shapes_only_and_mean_the_same() -> None:
     compiled.warm(call, [1, 2])
     assert seen
     graphs = len(seen)
+    compiled.warm(call, [1, 2, 4, 8])
+    assert len(seen) == 2 * graphs  # each of them, and not only the first few
     one = Arguments((), {**call.kwargs, "timestep": call.kwargs["timestep"].reshape(1)}, 1)
     assert torch.allclose(unet(**one.kwargs)[0], plain, atol=1e-5)
     larger = probe.call_of(model, 96, 64)
     unet(**larger.kwargs)  # nobody waits for a compiler
-    assert len(seen) == graphs
+    assert len(seen) == 2 * graphs
 
 
 def test_what_cannot_be_compiled_goes_on_as_it_was() -> None:

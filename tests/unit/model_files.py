@@ -35,8 +35,8 @@ def pipeline(
 ) -> Path:
     """A diffusers folder: index, settings, and a small weights file for each component that has any."""
     folder.mkdir(parents=True, exist_ok=True)
-    index = {"_class_name": kind, "_diffusers_version": "0.42.0", **{name: list(value) for name, value in components.items()}}
-    (folder / "model_index.json").write_text(json.dumps({**index, "safety_checker": [None, None], "requires_safety_checker": False}))
+    index = {"_class_name": kind, "_diffusers_version": "0.42.0", "safety_checker": [None, None], "requires_safety_checker": False}
+    (folder / "model_index.json").write_text(json.dumps({**index, **{name: list(value) for name, value in components.items()}}))
     for name, (_, cls) in components.items():
         (folder / name).mkdir(exist_ok=True)
         settings = {"scheduler": "scheduler_config.json", "tokenizer": "tokenizer_config.json"}.get(name, "config.json")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine import codec
-from engine.api import BadInput, ImagineRequest, Part, UpscaleRequest
+from engine.api import BadInput, Control, Emphasis, ImagePrompt, ImagineRequest, Lora, MorphRequest, Part, Spot, UpscaleRequest
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -131,6 +131,93 @@ def test_weights_strength_and_the_models_own_sampler_are_told_too() -> None:
 
 def test_an_enlarged_picture_tells_its_factor() -> None:
     assert "Size: 256x128" in codec.parameters_text(UpscaleRequest(model="pocket", source="0" * 64, factor=2, width=128, height=64), 3)
+
+
+def test_emphasis_is_told_as_it_is_typed() -> None:
+    words = Part(text="a fox in the snow", emphasis=(Emphasis(start=6, end=17, weight=1.3), Emphasis(start=2, end=5, weight=0.5)))
+    assert codec.words([words]) == "a (fox:0.5) (in the snow:1.3)"
+    assert codec.words([words, Part(text="3d", weight=-0.5)]) == "a (fox:0.5) (in the snow:1.3)::1 3d::-0.5"
+
+
+def test_everything_a_picture_is_made_from_is_told() -> None:
+    made = request(
+        source="ab" * 32,
+        mask="cd" * 32,
+        spot=Spot(left=-32, top=16, width=128, height=96),
+        mix=("ef" * 32,),
+        image_prompts=(ImagePrompt(picture="12" * 32, weight=1.5), ImagePrompt(picture="34" * 32), ImagePrompt(picture="56" * 32, style=True)),
+        control=Control(kind="edges", picture="78" * 32, scale=0.8),
+        loras=(Lora(name="ink", weight=0.8), Lora(name="glow", weight=-1)),
+        tile=True,
+        stop=0.6,
+        best_of=8,
+        clip=0.5,
+        synthesis=True,
+    )
+    told = codec.parameters_text(made, 7).rpartition("Model: pocket, ")[2].split(", ")
+    assert told == [
+        "Denoising strength: 0.6",
+        "Source: abababababab",
+        "Mask: cdcdcdcdcdcd",
+        "Spot: 128x96-32+16",
+        "Mix: efefefefefef",
+        "Image prompt: 121212121212:1.5 343434343434:1",
+        "Style: 565656565656:1",
+        "Control: edges 787878787878:0.8",
+        "Lora: ink:0.8 glow:-1",
+        "Tiling: True",
+        "Stop: 60%",
+        "Best of: 8",
+        "CLIP guidance: 0.5",
+        "Synthesis: True",
+    ]
+
+
+def test_morphs_and_creative_upscales_tell_their_words() -> None:
+    morph = MorphRequest(
+        model="pocket", before=(Part(text="a fox"),), after=(Part(text="a cat"),), unwanted=("rain",), width=64, height=64, steps=4, guidance=3.0, frames=6
+    )
+    assert codec.parameters_text(morph, 3).splitlines()[:2] == ["a fox -> a cat", "Negative prompt: rain"]
+    assert codec.parameters_text(morph, 3).endswith("Seed: 3, Size: 64x64, Model: pocket, Frames: 6")
+    upscale = UpscaleRequest(model="pocket", source="0" * 64, width=64, height=64, creative=True, parts=(Part(text="a fox"),))
+    assert codec.parameters_text(upscale, 3) == "a fox\nSeed: 3, Size: 128x128, Model: pocket, Upscale: 2, Steps: 20, CFG scale: 3, Denoising strength: 0.3"
+
+
+COLOURS = [RED, (0, 255, 0), (0, 0, 255)]
+
+
+def frames_of(data: bytes) -> tuple[list[tuple[int, ...]], list[int]]:
+    """The middle pixel of each frame of an animation, and how long each is shown."""
+    middles, durations = [], []
+    with Image.open(io.BytesIO(data)) as image:
+        for k in range(image.n_frames):
+            image.seek(k)
+            middles.append(image.convert("RGB").getpixel((image.width // 2, image.height // 2)))
+            durations.append(image.info["duration"])
+    return middles, durations
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "GIF"])
+def test_a_clip_shows_its_frames_in_order_each_for_its_time(kind: str) -> None:
+    clip = codec.encode_clip([Image.new("RGB", (40, 24), colour) for colour in COLOURS], [100, 50, 900])
+    data = clip if kind == "WEBP" else codec.clip_as_gif(clip)
+    assert Image.open(io.BytesIO(data)).format == kind and Image.open(io.BytesIO(data)).info["loop"] == 0
+    middles, durations = frames_of(data)
+    assert durations == [100, 50, 900]
+    for found, wanted in zip(middles, COLOURS, strict=True):
+        assert max(abs(a - b) for a, b in zip(found, wanted, strict=True)) < 16
+
+
+def test_a_gif_is_no_larger_than_it_may_be() -> None:
+    clip = codec.encode_clip([Image.new("RGB", (600, 300), colour) for colour in COLOURS], [100] * 3)
+    assert Image.open(io.BytesIO(codec.clip_as_gif(clip, edge=256))).size == (256, 128)
+
+
+def test_a_coarser_picture_is_every_other_pixel_of_it() -> None:
+    picture = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
+    assert codec.coarser(picture, 8) is picture
+    assert np.array_equal(codec.coarser(picture, 4), picture[::2, ::2])
+    assert max(codec.coarser(picture, 3).shape[:2]) <= 3
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, (512, 256)), (2, (512, 128)), (3, (512, 256)), (4, (512, 256)), (9, (510, 255))])

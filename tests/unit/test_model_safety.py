@@ -16,8 +16,8 @@ from tests.unit.model_files import SDXL, listed, only_problem, pipeline, sha256,
 
 def refused(tmp_path: Path) -> EngineError:
     """What is said of the folder `xl`, as a model of a list; as a folder with a card of its own it may not be loaded either."""
-    problem = only_problem(listed(tmp_path, '[[model]]\nwhere = "xl"\n'))
-    (tmp_path / "xl" / "card.toml").write_text('name = "xl"\n')
+    problem = only_problem(listed(tmp_path, '[[model]]\nwhere = "xl"\nfamily = "sdxl"\n'))
+    (tmp_path / "xl" / "card.toml").write_text('name = "xl"\nfamily = "sdxl"\n')
     shelf = Shelf.open([tmp_path / "xl"], pocket=False)
     with pytest.raises(EngineError, match="xl"):
         raise only_problem(shelf) if shelf.problems else next(shelf.entry("xl").faults())
@@ -39,7 +39,7 @@ def test_a_pickle_beside_safetensors_is_not_read_and_does_no_harm(tmp_path: Path
 
 
 def test_a_checkpoint_that_is_no_safetensors_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "old.ckpt").write_bytes(b"pickle")
+    tensors(tmp_path / "old.ckpt")  # whatever is in it
     pipeline(tmp_path / "settings", with_weights=False)
     problem = only_problem(listed(tmp_path, '[[model]]\nwhere = "old.ckpt"\nname = "old"\nfamily = "sdxl"\nconfig = "settings"\n'))
     assert isinstance(problem, ModelCorrupt) and "old.ckpt" in str(problem)

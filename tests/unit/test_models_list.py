@@ -115,6 +115,7 @@ def test_a_cards_model_that_is_not_there_says_how_to_fetch_it_and_the_others_go_
     [
         ('where = "xl"\nstepz = 4', "stepz"),
         ('where = "xl"\nsteps = "four"', "steps"),
+        ('where = "xl"\nsteps = true', "steps"),
         ('where = "xl"\ncompile = 1', "compile"),
         ('where = "xl"\nmemory = "six"', "six"),
         ('where = "xl"\nquantise = "int3"', "int3"),

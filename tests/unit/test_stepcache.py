@@ -137,6 +137,17 @@ def test_what_is_remembered_goes_with_its_request() -> None:
     assert cache.bytes == 0
 
 
+@pytest.mark.parametrize(("name", "positions"), [("FLUX.1", 7 + 16), ("Qwen-Image", 16)])
+def test_positions_are_not_taken_for_rows_when_there_happen_to_be_as_many(name: str, positions: int) -> None:
+    model, row, _ = made(name)
+    names, moves = [Row(Owner()) for _ in range(positions)], [k % 2 for k in range(positions)]
+    full = outputs(model, [row(k, move) for k, move in enumerate(moves)], [])
+    cache = StepCache(model, 1e-6)
+    outputs(model, [row(k, 0) for k in range(positions)], names)
+    assert furthest(outputs(model, [row(k, move) for k, move in enumerate(moves)], names), full) < 2e-6
+    assert cache.taken == moves.count(0) and cache.computed == positions + moves.count(1)
+
+
 def test_rows_of_one_request_are_told_apart_by_call_and_place() -> None:
     model, row, threshold = made("PixArt")
     one = Owner()

@@ -35,8 +35,8 @@ class Guest:
 
     request: ImagineRequest
     start: str = "words"
-    joins: int = 0  #: at which turn of the hub
-    leaves: int | None = None  #: cancelled at that turn
+    joins: int = 0  #: once the first of them has done so many steps
+    leaves: int | None = None  #: cancelled after so many steps of its own
     steps: list[tuple[int, int]] = field(default_factory=list)
     images: Images | None = None
     error: Exception | None = None
@@ -63,16 +63,14 @@ def party(model: Model, guests: Sequence[Guest], *, fixed_rows: int = 0) -> Hub:
 
         return Task(lambda: operations.draw(model, guest.request, CANVASES[guest.start], guest), guest.request.count, ended, left=guest.request.steps)
 
-    turn = 0
     while not hub.idle or any(guest not in tasks for guest in guests):
         for guest in guests:
-            if guest.joins <= turn and guest not in tasks:
+            if guest.joins <= len(guests[0].steps) and guest not in tasks:
                 tasks[guest] = task_of(guest)
                 hub.join(tasks[guest])
-            if guest.leaves == turn and guest in tasks:
+            if guest.leaves == len(guest.steps) and guest in tasks:
                 hub.cancel(tasks[guest])
         hub.tick()
-        turn += 1
     return hub
 
 

@@ -352,7 +352,9 @@ def sana() -> Any:
 def sprint() -> Any:
     from diffusers import SanaSprintPipeline, SCMScheduler
 
-    return SanaSprintPipeline(**_sana_parts(guidance_embeds=True, qk_norm="rms_norm_across_heads"), scheduler=SCMScheduler(prediction_type="trigflow", sigma_data=0.5))
+    return SanaSprintPipeline(
+        **_sana_parts(guidance_embeds=True, qk_norm="rms_norm_across_heads"), scheduler=SCMScheduler(prediction_type="trigflow", sigma_data=0.5)
+    )
 
 
 def zimage() -> Any:
@@ -427,7 +429,7 @@ def qwen() -> Any:
     )
 
 
-#: By the name of the model that is made of it: its family, and the pipeline.
+#: By the name of the model: its family, and how its pipeline is made.
 BUILDERS: Mapping[str, tuple[str, Callable[[], Any]]] = {
     "sd": ("sd", sd),
     "sd2": ("sd", sd2),

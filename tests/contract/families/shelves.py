@@ -14,7 +14,10 @@ import torch
 from engine.model import Model
 from engine.shelf import Entry, Shelf
 from tests.contract.engines import write_manifest
-from tests.contract.families.networks import BUILDERS
+from tests.contract.families import networks, others
+
+#: By the name of the model: its family, and how its pipeline is made.
+BUILDERS = {**networks.BUILDERS, **others.BUILDERS}
 
 CARD = """
 title = "{name}"

@@ -31,6 +31,14 @@ _RESNET = {
 }
 _ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 
+_Z_IMAGE = {
+    "all_final_layer.2-1.": "final_layer.",
+    "all_x_embedder.2-1.": "x_embedder.",
+    "attention.to_out.0": "attention.out",
+    "attention.norm_q": "attention.q_norm",
+    "attention.norm_k": "attention.k_norm",
+}
+
 
 def write_stable_diffusion(pipeline: Any, path: Path) -> None:
     """Everything in one file, as CompVis's latent diffusion code names it (what `.safetensors` of Stable Diffusion 1.x are)."""
@@ -90,8 +98,9 @@ def write_z_image(pipeline: Any, path: Path) -> None:
             parts = [state.pop(name.replace("to_q", part)) for part in ("to_q", "to_k", "to_v")]
             tensors[name.replace("to_q", "qkv")] = torch.cat(parts)
     for name, tensor in state.items():
-        theirs = name.replace("all_final_layer.2-1.", "final_layer.").replace("all_x_embedder.2-1.", "x_embedder.").replace("attention.to_out.0", "attention.out")
-        tensors[theirs.replace("attention.norm_", "attention.").replace("attention.q.", "attention.q_norm.").replace("attention.k.", "attention.k_norm.")] = tensor
+        for ours, theirs in _Z_IMAGE.items():
+            name = name.replace(ours, theirs)
+        tensors[name] = tensor
     _write({f"model.diffusion_model.{name}": tensor for name, tensor in tensors.items()}, path)
 
 
