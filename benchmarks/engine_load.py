@@ -29,7 +29,7 @@ from benchmarks import engine_checks, engine_report, engine_stream, launch_bound
 from benchmarks.engine_processes import forget_peak, isolated, peak_mb
 from benchmarks.engine_report import LAUNCH_BOUND, POCKET
 from benchmarks.engine_sides import Alone, Settings, Stock, draw_together, run_alone, run_ours, run_static
-from benchmarks.engine_stream import LOADS, Arrival, VirtualClock
+from benchmarks.engine_stream import LOADS, STEPS, Arrival, VirtualClock
 from engine.api import Capabilities, ImagineRequest
 from engine.model import Model
 from engine.shelf import POCKET as POCKET_FOLDER
@@ -93,7 +93,7 @@ def subjects(folder: Path) -> list[Subject]:
     for name, (path, requests) in kinds.items():
         entry = Shelf.open([path], pocket=False).entry(name)
         subject = Subject(Model.load(entry, torch.device("cpu")), Stock(path), requests, SETTINGS[name])
-        for warm in subject.stream(seed=9999, count=6):
+        for warm in [replace(each, steps=min(STEPS)) for each in subject.stream(seed=9999, count=6)]:
             run_alone(subject.stock, [warm])
             draw_together(subject.model, [warm], subject.settings)
         found.append(subject)

@@ -193,6 +193,7 @@ class Ours:
             left=perform.steps(request),
             kind=(request.model, request.width, request.height),
             traits=perform.traits(request),
+            decoded=perform.decoded(request),
         )
         self.hub.join(member.task)
         return member

@@ -10,6 +10,7 @@ Layers are diverted only for the time of a forward that has rows with adapters: 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,20 +181,24 @@ class Adapters:
     def _watch(self, component: str, module: nn.Module) -> Iterable[Any]:
         """Divert a component's layers for exactly the forwards that have rows with adapters."""
         diverted: list[Diverted] = []
+        by: list[int] = []  #: the thread whose forward it is; another's, which is nobody's row, is not to end it
 
         def begin(module: nn.Module, args: Any) -> None:
             wanted = {name for row in rows.now() for name, _ in row.traits.loras}
             if missing := wanted - self._bytes.keys():
                 raise ModelMissing(f"the adapter {min(missing)} was not loaded")
             if wanted:
+                by.append(threading.get_ident())
                 diverted.extend(layer for layer in self._layers[component].values() if not wanted.isdisjoint(layer.pairs))
                 for layer in diverted:
                     layer.divert()
 
         def end(module: nn.Module, args: Any, output: Any) -> None:
-            for layer in diverted:
-                layer.restore()
-            diverted.clear()
+            if threading.get_ident() in by:
+                for layer in diverted:
+                    layer.restore()
+                diverted.clear()
+                by.clear()
 
         return module.register_forward_pre_hook(begin), module.register_forward_hook(end, always_call=True)
 

@@ -1,7 +1,8 @@
 """Which module calls may share one forward, how they concatenate along the batch, and how the output is given back.
 
-Pure functions on trees of arguments (tensors in tuples, lists, dicts and model outputs), called by `engine.hub` alone. A *row* is one
-entry along dimension 0: one picture, or one picture's conditional or unconditional half under classifier-free guidance.
+Pure functions on trees of arguments (tensors in tuples, lists, dicts and model outputs), called by `engine.hub`, and by whoever cuts or joins a call himself
+(`engine.guidance`, `engine.trial`). A *row* is one entry along dimension 0: one picture, or one picture's conditional or unconditional half under
+classifier-free guidance.
 """
 
 from __future__ import annotations
@@ -121,12 +122,13 @@ def content(tensor: torch.Tensor, *, entry: bool = False) -> Hashable:
 
     A pipeline passes the same tensor at every step, so what was once read from the device is remembered for as long as the tensor lives unchanged.
     """
-    version, known = _contents.get(tensor, (-1, None))
-    if version != tensor._version:
-        said = tensor[0] if entry else tensor
-        known = (tuple(said.shape), _bytes(said) if said.numel() <= _COMPARED else id(tensor))
-        _contents[tensor] = (tensor._version, known)
-    return known
+    remembered: tuple[int, Hashable] = _contents.get(tensor, (-1, None))  # type: ignore[no-untyped-call]
+    if remembered[0] == tensor._version:
+        return remembered[1]
+    said = tensor[0] if entry else tensor
+    says = (tuple(said.shape), _bytes(said) if said.numel() <= _COMPARED else id(tensor))
+    _contents[tensor] = (tensor._version, says)
+    return says
 
 
 def _bytes(tensor: torch.Tensor) -> int:
@@ -211,7 +213,7 @@ def slice_rows(call: Arguments, start: int, stop: int, pad_to: int = 0) -> Argum
         if call.rules.once(name, value):
             return value
         if isinstance(value, torch.Tensor) and value.dim() > 0 and value.shape[0] == call.rows:
-            part = value[start:stop]
+            part = value[start:stop].contiguous() if pad_to else value[start:stop]  # a full piece's memory format would else be its company's, and so its bits
             return torch.cat([part, part[:1].expand(extra, *part.shape[1:])]) if extra else part
         if isinstance(value, Mapping):
             return {key: cut(inner, key) for key, inner in value.items()}

@@ -80,7 +80,7 @@ def _drawn_anew(model: Model, request: UpscaleRequest, large: Image.Image, watch
             "prompt": told(pipeline, model, request.parts, boxes[0].width, boxes[0].height, request.guidance > 1),
             **pictures(starts, request.strength, request.steps),
         }
-        seen = Seen(model, request, pipeline, watch, part=(number, len(chunks)))
+        seen = Seen(model, boxes[0], pipeline, watch, part=(number, len(chunks)))
         drawn = run(pipeline, model, arguments, boxes[0], [(request.seed + k) % 2**32 for k in chunk], seen)
         for k, start, image in zip(chunk, starts, drawn, strict=True):
             pile.add(boxes[k], with_colours_of(start, codec.to_pixels(image)))

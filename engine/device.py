@@ -325,6 +325,7 @@ class Device(threading.Thread):
             left=perform.steps(request),
             kind=kind,
             traits=perform.traits(request),
+            decoded=perform.decoded(request),
         )
         self._hub_of().join(task)
 

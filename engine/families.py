@@ -12,10 +12,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from importlib.util import find_spec
 from typing import Any
 
 import diffusers
 import torch
+import transformers
 
 from engine import latents
 from engine.collate import Rules
@@ -242,12 +244,13 @@ def refusal(pipeline: str) -> str:
     kind = getattr(diffusers, pipeline, None)
     if kind is None:
         return "diffusers does not have it"
-    if missing := getattr(kind, "_backends", None):  # a stand-in for a class whose packages are not installed
-        return f"it needs {', '.join(missing)}"
+    if missing := getattr(kind, "_backends", None):  # a stand-in for a class of which a package is not installed
+        return f"it needs the packages {', '.join(missing)}"
     accepted, given = inspect.signature(kind.__call__).parameters, inspect.signature(kind.__init__).parameters
     obligatory = [name for name, each in accepted.items() if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD]
     denoisers = [name for name in given if _DENOISES.fullmatch(name)]
     reasons = {
+        _REFUSED.get(pipeline, ""): pipeline in _REFUSED,
         "it draws from more than words": set(obligatory) - {"self", "prompt"} or {"control_image", "controlnet", "adapter"} & {*accepted, *given},
         "it takes no " + ", ".join(name for name in _NEEDED if name not in accepted): set(_NEEDED) - set(accepted),
         "it makes clips, not pictures": {"num_frames", "num_videos_per_prompt"} & set(accepted),
@@ -256,13 +259,21 @@ def refusal(pipeline: str) -> str:
         "while it runs it changes the network that all requests share": "pag_applied_layers" in given,
         "its guidance keeps what it knows in an object that all requests would share": "guider" in given,
         "diffusers no longer looks after it": ".deprecated." in kind.__module__,
-        "diffusers loads it with the package accelerate only": _kept_in_float32(given) and not diffusers.utils.is_accelerate_available(),
-        _REFUSED.get(pipeline, ""): pipeline in _REFUSED,
+        "it needs the package accelerate": _kept_in_float32(given) and find_spec("accelerate") is None,
+        "it needs the package torchvision": _processes_pictures(given) and find_spec("torchvision") is None,
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
 
 
 def _kept_in_float32(given: Mapping[str, inspect.Parameter]) -> bool:
-    """Whether diffusers keeps some layers of a component in float32 whatever the rest is loaded as."""
-    kinds = [each.annotation for each in given.values() if inspect.isclass(each.annotation)]
-    return any(issubclass(kind, diffusers.ModelMixin) and kind._keep_in_fp32_modules for kind in kinds)
+    """Whether some component has layers that stay in float32 whatever the rest is: diffusers can read such a one with accelerate only."""
+    return any(issubclass(kind, diffusers.ModelMixin) and kind._keep_in_fp32_modules for kind in _classes(given))
+
+
+def _processes_pictures(given: Mapping[str, inspect.Parameter]) -> bool:
+    """Whether words go through a processor that takes pictures and clips, too: transformers makes none without torchvision."""
+    return any(issubclass(kind, transformers.ProcessorMixin) for kind in _classes(given))
+
+
+def _classes(given: Mapping[str, inspect.Parameter]) -> list[type]:
+    return [each.annotation for each in given.values() if inspect.isclass(each.annotation)]

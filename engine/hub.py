@@ -11,7 +11,6 @@ Used by `engine.device`, on the device thread only. A hub knows nothing of reque
 from __future__ import annotations
 
 import contextvars
-import enum
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
@@ -22,95 +21,11 @@ import torch
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from engine import admission, collate, rows
+from engine.calls import Call, Cancelled, Errand, Share, Task, Wanted, is_out_of_memory
 from engine.collate import Arguments
-from engine.rows import PLAIN, Row, Traits
+from engine.rows import Row
 
-
-class Cancelled(Exception):
-    """The task was cancelled before it finished."""
-
-
-class Share(enum.Enum):
-    """How calls of one module method may be run."""
-
-    BATCH = enum.auto()  #: together with other requests' calls of the same signature
-    WHOLE = enum.auto()  #: as it came, by itself (text encoders: short, and alone they give the stock pipeline's very bits)
-    ROWS = enum.auto()  #: each row by itself (autoencoders: batching gains little, costs memory, and changes bits)
-    TURN = enum.auto()  #: as it came, by itself, and no sooner than its turn among the forwards of others (gradients: long, and there may be hundreds)
-
-
-@dataclass(eq=False, slots=True, weakref_slot=True)
-class Task:
-    """One request inside the hub.
-
-    `body` runs in a greenlet and may call proxies; `ended` is called once, on the hub's thread, with the task's `result` or `error` set.
-    """
-
-    body: Callable[[], Any]
-    rows: int  #: pictures; what the caps on rows count
-    ended: Callable[[Task], None]
-    left: int = 1  #: steps still to do, as far as is known; `stepped` counts them down
-    kind: Hashable = None  #: its model and shape
-    traits: Traits = PLAIN
-    result: Any = None
-    error: Exception | None = None
-    seconds: float = 0.0  #: this task's share of the device's time
-    since: int = 0  #: the turn at which it joined the line
-    calls: int = 0  #: batched calls it has made in the step it is in
-
-
-@dataclass(eq=False, slots=True)
-class Errand:
-    """Calls a task makes at once; it goes on when all of them are back."""
-
-    task: Task
-    outputs: list[Any]
-    out: int  #: calls not yet back
-    error: Exception | None = None
-
-
-@dataclass(eq=False, slots=True)
-class Call:
-    """A module call waiting to be run."""
-
-    errand: Errand
-    slot: int
-    function: Callable[..., Any]
-    arguments: Arguments
-    share: Share
-    key: Hashable
-    since: int
-    ordinal: int = 0
-
-    @property
-    def task(self) -> Task:
-        return self.errand.task
-
-    @property
-    def rows(self) -> int:
-        return self.arguments.rows
-
-    @property
-    def left(self) -> int:
-        return self.errand.task.left
-
-    @property
-    def urgent(self) -> bool:
-        return self.share is not Share.BATCH
-
-    def names(self) -> list[Row]:
-        return [Row(self.task, self.task.traits, self.ordinal, index) for index in range(self.rows)]
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a proxy asks of the hub: `function` with `arguments`; `name` is the same for calls of the same module method."""
-
-    function: Callable[..., Any]
-    name: Hashable
-    arguments: Arguments
-    share: Share
-
+__all__ = ["Call", "Cancelled", "Counters", "Hub", "Share", "Task", "Wanted", "is_out_of_memory", "seat", "stepped"]
 
 #: Set inside each task's greenlet (every greenlet has a context of its own): how a proxy finds its hub and task.
 _seat: contextvars.ContextVar[tuple[Hub, Task] | None] = contextvars.ContextVar("seat", default=None)
@@ -126,11 +41,6 @@ def stepped() -> None:
     if (found := _seat.get()) is not None:
         task = found[1]
         task.left, task.calls = max(0, task.left - 1), 0
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device's allocator (or the CPU's, which torch reports as a plain RuntimeError) refused."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +170,7 @@ class Hub:
         torch.set_grad_enabled(False)
         first, count = calls[0], sum(call.rows for call in calls)
         if first.share in (Share.WHOLE, Share.TURN):
-            with rows.running(first.names()):
-                outputs = [first.function(*first.arguments.args, **first.arguments.kwargs)]
+            outputs = [self._whole(first)]
         else:
             outputs = collate.split(self._run(calls), [call.rows for call in calls], first.arguments.rules)
         seconds = self.clock() - started
@@ -272,6 +181,18 @@ class Hub:
         if first.key is not None:
             self._row_seconds[first.key] = seconds / count
         return outputs
+
+    def _whole(self, call: Call) -> Any:
+        while True:
+            try:
+                with rows.running(call.names()):
+                    return call.function(*call.arguments.args, **call.arguments.kwargs)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                traceback.clear_frames(error.__traceback__)
+                if not self.relieve(call.task.kind):
+                    raise
 
     def _run(self, calls: list[Call]) -> Any:
         """Run the joint call in pieces of as many rows as fit; running out of memory halves the piece, down to one row, then asks for relief."""
@@ -293,7 +214,7 @@ class Hub:
 
     def _piece(self, call: Call, total: int) -> int:
         if call.share is Share.ROWS:
-            return 1
+            return 1 if self.fixed_rows else min(total, call.task.decoded, self._limits.get(call.key, total))
         wanted = self.fixed_rows if call.share is Share.BATCH and self.fixed_rows else total
         return min(wanted, self._limits.get(call.key, wanted))
 
@@ -331,6 +252,7 @@ class Hub:
                 call.key = task
                 self._waiting[call.key].append(call)
             else:
+                call.key = (each.name, task.kind)
                 self._errands.append(call)
         outputs: list[Any] = self._main.switch()
         return outputs
@@ -403,7 +325,7 @@ def _quick(arguments: Arguments) -> Hashable | None:
     """What determines a call's signature, where shapes and plain values do; None where it takes a longer look."""
     if arguments.args or arguments.rules is not collate.PLAIN:
         return None
-    rows, found = arguments.rows, list[Hashable]()
+    rows, found = arguments.rows, list[Any]()
     for name, value in arguments.kwargs.items():
         kind = type(value)
         if kind is torch.Tensor:

@@ -28,7 +28,7 @@ def plain(pipeline: Any, latents: torch.Tensor, width: int, height: int) -> torc
 def flux2(pipeline: Any, latents: torch.Tensor, width: int, height: int) -> torch.Tensor:
     """Pictures × patches × 4 · channels, normalised by the statistics of the autoencoder's batch norm (FLUX.2)."""
     vae, edge = pipeline.vae, 2 * pipeline.vae_scale_factor
-    grid = latents.float().transpose(1, 2).unflatten(2, (height // edge, width // edge))
+    grid = latents.float().transpose(1, 2).reshape(len(latents), -1, height // edge, width // edge)
     deviation = torch.sqrt(vae.bn.running_var.float() + vae.config.batch_norm_eps)
     grid = grid * deviation.view(1, -1, 1, 1) + vae.bn.running_mean.float().view(1, -1, 1, 1)
     unpatched: torch.Tensor = pipeline._unpatchify_latents(grid)

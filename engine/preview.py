@@ -59,7 +59,7 @@ class Previewer:
 def fit(vae: Any) -> tuple[torch.Tensor, int]:
     """Least squares from what the autoencoder decodes (and a constant 1) to patches in -1..1: (channels + 1) × (3 · patch²), and the patch's edge in pixels."""
     patch = 64 // encoded(vae, torch.zeros(1, 3, 64, 64)).shape[-1]
-    images = _synthetic(16, max(128, 8 * patch))
+    images = _synthetic(8, 256) if patch > 16 else _synthetic(16, 128)
     codes = torch.cat([encoded(vae, image) for image in torch.split(images, 1)])
     x = codes.permute(0, 2, 3, 1).reshape(-1, codes.shape[1])
     x = torch.cat([x, torch.ones(len(x), 1)], dim=1)
@@ -84,6 +84,7 @@ def encoded(vae: Any, image: torch.Tensor) -> torch.Tensor:
     return (found[:, :, 0] if clips else found).float().cpu()  # type: ignore[no-any-return]
 
 
+@functools.lru_cache(1)
 def _synthetic(count: int, edge: int) -> torch.Tensor:
     """Pictures with the spectrum of natural ones (noise in octaves, coarse ones strongest) and discs with hard edges: count × 3 × edge × edge in -1..1."""
     seeded = torch.Generator().manual_seed(0)

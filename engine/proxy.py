@@ -78,8 +78,9 @@ class Proxy:
         """A call of the module, ready to be cut and joined."""
         named = self.by_name(args, kwargs)
         first = next(iter(named.values()), None)
-        plain = self._rules is collate.PLAIN and type(first) is torch.Tensor and first.dim() > 0
-        return Arguments((), named, first.shape[0] if plain else collate.count_rows((), named, self._rules), self._rules)
+        if self._rules is collate.PLAIN and isinstance(first, torch.Tensor) and first.dim() > 0:
+            return Arguments((), named, first.shape[0])
+        return Arguments((), named, collate.count_rows((), named, self._rules), self._rules)
 
     def _wanted(self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Wanted:
         if name == "__call__" and len(args) <= len(self._order):

@@ -55,9 +55,9 @@ def read(entry: Entry, device: torch.device) -> tuple[Any, Family]:
 
 
 def _left_out(kind: Any) -> dict[str, Any]:
-    """Components that are not read."""
+    """Components that are not read: what would check pictures, and what would rewrite words (ERNIE-Image's `pe`)."""
     accepted = inspect.signature(kind.__init__).parameters
-    left_out: dict[str, Any] = {name: None for name in ("safety_checker", "feature_extractor") if name in accepted}
+    left_out: dict[str, Any] = {name: None for name in ("safety_checker", "feature_extractor", "pe", "pe_tokenizer") if name in accepted}
     return {**left_out, "requires_safety_checker": False} if "requires_safety_checker" in accepted else left_out
 
 
@@ -77,8 +77,10 @@ def keep_precise(pipeline: Any) -> None:
     """SDXL's own autoencoder overflows in float16, so its pipelines turn it to float32 before decoding and back afterwards: under the feet of whoever else is
     about to decode. Here it stays in float32, and takes what it is given.
     """
-    vae = getattr(pipeline, "vae", None)
-    if hasattr(pipeline, "upcast_vae") and vae.dtype == torch.float16 and vae.config.force_upcast:
+    if not hasattr(pipeline, "upcast_vae"):
+        return
+    vae = pipeline.vae
+    if vae.dtype == torch.float16 and vae.config.force_upcast:
         vae.to(torch.float32)
         vae.register_to_config(force_upcast=False)
         vae.encode, vae.decode = _taking_any(vae.encode), _taking_any(vae.decode)

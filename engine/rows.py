@@ -1,12 +1,13 @@
 """Whose rows the forward now running has: how code inside a module (LoRA layers, circular padding, step caches) tells them apart.
 
-Set by `engine.hub` around every batched forward; read by `engine.adapters`, `engine.tiling` and `engine.stepcache`. One device thread runs all forwards, so
-there is exactly one "now".
+Set by `engine.hub` around every forward; read by `engine.adapters`, `engine.tiling` and `engine.stepcache`. Each thread has a "now" of its own: what is
+compiled in the background (`engine.tuning`) runs the same modules and is nobody's row.
 """
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -39,20 +40,25 @@ class Row:
 
 
 PADDING = Row(None)
-_now: tuple[Row, ...] = ()
+
+
+class _Here(threading.local):
+    now: tuple[Row, ...] = ()
+
+
+_here = _Here()
 
 
 def now() -> tuple[Row, ...]:
-    """The rows of the forward that is running, in order; empty outside the hub."""
-    return _now
+    """The rows of the forward that is running on this thread, in order; empty outside the hub."""
+    return _here.now
 
 
 @contextlib.contextmanager
 def running(rows: Sequence[Row]) -> Iterator[None]:
     """Inside, `now()` is `rows`."""
-    global _now
-    before, _now = _now, tuple(rows)
+    before, _here.now = _here.now, tuple(rows)
     try:
         yield
     finally:
-        _now = before
+        _here.now = before

@@ -13,6 +13,7 @@ blocks are given beside their streams (embeddings of time and words, masks) is c
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,17 +72,19 @@ class Kept:
 class StepCache:
     """Rows whose first part changed by less than `threshold`, relative to their last full pass, take over what the rest of the denoiser found then.
 
-    With `steady`, a forward goes on with all its rows or with none, so that a row's bits do not depend on its company (`Hub.fixed_rows`).
+    `sizes` are how many rows the smaller forward may have (it takes along whom it needs to fill up); none: as many as go on. Give those that were compiled,
+    or the one size of a hub with fixed rows, where a row's bits must not depend on its company.
     """
 
-    def __init__(self, denoiser: nn.Module, threshold: float, *, steady: bool = False) -> None:
+    def __init__(self, denoiser: nn.Module, threshold: float, *, sizes: Sequence[int] = ()) -> None:
         if not supports(denoiser):
             raise ValueError(f"no step cache is known for {type(denoiser).__name__}")
-        self.threshold, self.steady = threshold, steady
+        self.threshold, self.sizes = threshold, tuple(sorted(sizes))
         self.taken = self.computed = 0  #: rows that took over, and rows that went on
         self._kept: weakref.WeakKeyDictionary[Hashable, dict[tuple[int, int], Kept]] = weakref.WeakKeyDictionary()
         kind = type(denoiser).__name__
         self._lists, self._ragged = CHAINS.get(kind, UNET), kind in RAGGED
+        self._thread: int | None = None  #: whose forward is under way; others, such as those that are compiled in the background, are nobody's rows
         self._skips: dict[int, int] = {}  #: how many skip connections each block of a U-Net's way down has
         self._hooks = (
             denoiser.register_forward_pre_hook(self._begin, with_kwargs=True),
@@ -120,11 +123,14 @@ class StepCache:
             return
         run = _Pass(self, now)
         hiding = _unet(run, denoiser, self._skips) if self._lists is UNET else _Chain(run, denoiser, self._lists, self._ragged).hiding()
+        self._thread = threading.get_ident()
         denoiser.__dict__.update(hiding)  # where attributes are looked up before the submodules
 
     def _end(self, denoiser: nn.Module, args: Any, output: Any) -> None:
-        for name in self._lists:
-            denoiser.__dict__.pop(name, None)
+        if self._thread == threading.get_ident():
+            self._thread = None
+            for name in self._lists:
+                denoiser.__dict__.pop(name, None)
 
 
 class _Pass:
@@ -135,7 +141,7 @@ class _Pass:
         self._sign = torch.empty(0)
         self._going: list[int] = []  #: rows whose rest is computed anew
         self._cut: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        self._index: torch.Tensor | None = None  #: the rows of the smaller forward; None: all
+        self._index: torch.Tensor | None = None  #: the rows of the smaller forward, those that go on first; None: all
         self._running: tuple[Row, ...] = ()
 
     def decide(self, sign: torch.Tensor, mask: torch.Tensor | None = None) -> None:
@@ -150,9 +156,18 @@ class _Pass:
         self._going = [k for k in real if k not in values or not values[k] <= self._cache.threshold]
         self._cache.computed += len(self._going)
         self._cache.taken += len(real) - len(self._going)
-        all_run = len(self._going) == len(self._now) or self._cache.steady
-        self._running = tuple(self._now) if all_run else tuple(self._now[k] for k in self._going)
-        self._index = None if all_run else torch.tensor(self._going, device=sign.device)
+        running = self._filled_up() if self._going else list(range(len(self._now)))
+        if len(running) < len(self._now):
+            self._index = torch.tensor(running, device=sign.device)
+        self._running = tuple(self._now[k] for k in running)
+
+    def _filled_up(self) -> list[int]:
+        """Those that go on, and as many others after them as make it one of the sizes; all, in their order, when it is none of them."""
+        sizes, everybody = self._cache.sizes or (len(self._going),), range(len(self._now))
+        size = next((size for size in sizes if size >= len(self._going)), len(everybody))
+        if size >= len(everybody):
+            return list(everybody)
+        return self._going + [k for k in everybody if k not in self._going][: size - len(self._going)]
 
     @property
     def over(self) -> bool:
@@ -183,7 +198,7 @@ class _Pass:
 
     def first(self, tensor: torch.Tensor) -> torch.Tensor:
         """A stream as it leaves the first part: those rows of it."""
-        return tensor if self._index is None or self.over else tensor.index_select(0, self._index)
+        return tensor if self._index is None else tensor.index_select(0, self._index)
 
     def settle(self, output: torch.Tensor | None, base: torch.Tensor | None = None) -> torch.Tensor:
         """What all rows have at the end of the rest. `output`: of those that went on; `base`: what it was added to, of all rows. Remembers it."""
@@ -224,9 +239,11 @@ class _Hiding:
     """Stands before a block: called, it does what the pass says; asked anything else, it is the block."""
 
     def __init__(self, block: Any, call: Callable[[Any, Sequence[Any], Mapping[str, Any]], Any]) -> None:
-        self._block, self._call = block, call
+        self._block, self._call, self._thread = block, call, threading.get_ident()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() != self._thread:
+            return self._block(*args, **kwargs)
         return self._call(self._block, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:

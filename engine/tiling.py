@@ -9,6 +9,7 @@ Rows that tile have forwards of their own (`Traits.apart`), so padding is switch
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Literal
 
 from torch import nn
@@ -24,7 +25,7 @@ class Wrapping:
 
     def __init__(self, module: nn.Module) -> None:
         self._padded = [each for each in module.modules() if isinstance(each, nn.Conv2d) and each.padding_mode == "zeros" and _pads(each)]
-        self._wrapped = False
+        self._wrapped_by: int | None = None  #: the thread whose forward is under way; another's, which is nobody's row, is not to end it
         self._hooks = (module.register_forward_pre_hook(self._begin), module.register_forward_hook(self._end, always_call=True))
 
     @property
@@ -40,12 +41,12 @@ class Wrapping:
     def _begin(self, module: nn.Module, args: Any) -> None:
         now = rows.now()
         if now and now[0].traits.tile:
-            self._wrapped = True
+            self._wrapped_by = threading.get_ident()
             self._pad_with("circular")
 
     def _end(self, module: nn.Module, args: Any, output: Any) -> None:
-        if self._wrapped:
-            self._wrapped = False
+        if self._wrapped_by == threading.get_ident():
+            self._wrapped_by = None
             self._pad_with("zeros")
 
     def _pad_with(self, mode: Literal["zeros", "circular"]) -> None:

@@ -233,16 +233,16 @@ def test_blocks_run_compiled_for_warmed_shapes_only_and_mean_the_same() -> None:
     plain = unet(**call.kwargs)[0]
     compiled = tuning.Compiled(unet, counting(seen))  # type: ignore[arg-type]
     assert torch.equal(unet(**call.kwargs)[0], plain) and not seen
-    compiled.warm(call, [1, 2])
+    compiled.warm(call, [1])
     assert seen
     graphs = len(seen)
-    compiled.warm(call, [1, 2, 4, 8])
-    assert len(seen) == 2 * graphs  # each of them, and not only the first few
+    compiled.warm(call, [1, 2, 3, 4, 5])
+    assert len(seen) == 5 * graphs > 8  # each of them, and not only as many as dynamo keeps by itself
     one = Arguments((), {**call.kwargs, "timestep": call.kwargs["timestep"].reshape(1)}, 1)
     assert torch.allclose(unet(**one.kwargs)[0], plain, atol=1e-5)
     larger = probe.call_of(model, 96, 64)
     unet(**larger.kwargs)  # nobody waits for a compiler
-    assert len(seen) == 2 * graphs
+    assert len(seen) == 5 * graphs
 
 
 def test_what_cannot_be_compiled_goes_on_as_it_was() -> None:
@@ -262,10 +262,10 @@ def test_a_size_is_compiled_when_it_was_asked_for_often() -> None:
     ready: list[Any] = []
     model = loaded()
     warmer = tuning.Warmer(work.append, ready.append, backend=counting([]))  # type: ignore[arg-type]
-    warmer.arrived(model, 4)
+    warmer.arrived(model, 1)
     assert len(work) == 1
     for _ in range(5):
-        warmer.asked(model, 96, 64, 4)
+        warmer.asked(model, 96, 64, 1)
     assert len(work) == 2
     for each in work:
         each()

@@ -107,8 +107,7 @@ def test_requests_of_a_family_share_forwards_and_each_equals_stock(name: str) ->
     assert len(guests[0].steps) == 5 and [preview.shape for preview in guests[0].previews] == [(64, 64, 3)]
 
 
-@pytest.mark.parametrize("name", MAIN)
-@pytest.mark.parametrize("scale", [1.0, 3.0])
+@pytest.mark.parametrize(("name", "scale"), [*((name, 3.0) for name in MAIN), ("sd", 1.0), ("zimage", 1.0), ("qwen", 1.0)])
 def test_what_is_captured_of_the_words_is_all_that_the_denoiser_is_told_of_them(name: str, scale: float) -> None:
     """A pipeline that encodes other words, under the captured conditions of these, draws these: `these::1 others::0`."""
     model = shelves.model(name)

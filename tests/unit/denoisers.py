@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from diffusers import (
     UNet2DConditionModel,
     ZImageTransformer2DModel,
 )
+from torch import nn
 
 from engine import rows
 from engine.rows import Row
@@ -242,3 +244,17 @@ def outputs(model: Any, calls: Sequence[Call], names: Sequence[Row]) -> list[tor
 
 def furthest(some: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> float:
     return max(float((one - other).abs().max() / other.abs().max()) for one, other in zip(some, others, strict=True))
+
+
+def meanwhile(inside: nn.Module, work: Callable[[], Any]) -> list[Any]:
+    """In the midst of the next forward through `inside`, do `work` once on another thread; returns where what comes of it will be."""
+    found: list[Any] = []
+
+    def interrupt(module: nn.Module, args: Any) -> None:
+        hook.remove()
+        thread = threading.Thread(target=lambda: found.append(torch.no_grad()(work)()))
+        thread.start()
+        thread.join()
+
+    hook = inside.register_forward_pre_hook(interrupt)
+    return found

@@ -28,7 +28,7 @@ from engine.adapters import Adapters, plan
 from engine.api import ModelCorrupt, ModelMissing
 from engine.rows import Row, Traits
 from engine.stepcache import StepCache
-from tests.unit.denoisers import DENOISERS, Owner, furthest, made, noise, outputs
+from tests.unit.denoisers import DENOISERS, Owner, furthest, made, meanwhile, noise, outputs
 
 PIPELINES: Mapping[str, type[DiffusionPipeline]] = {
     "FLUX.1": FluxPipeline,
@@ -252,6 +252,15 @@ def test_a_layer_somebody_else_has_diverted_is_given_back_as_it_was(ready: Any) 
     layer.forward = theirs = lambda x: calls.append(1) or inner(x)
     outputs(model, [row(1, 0)], rows_with((("ink", 1.0),)))
     assert layer.__dict__["forward"] is theirs and calls == [1]
+
+
+def test_a_forward_on_another_thread_has_no_adapters_and_ends_nobody_elses(ready: Any) -> None:
+    model, row, adapters = ready
+    adapters.load(["ink"])
+    plain, inked = outputs(model, [row(2, 0)], []), outputs(model, [row(1, 0)], rows_with((("ink", 1.0),)))
+    theirs = meanwhile(model.mid_block, lambda: model(**row(2, 0), return_dict=False)[0][0])
+    assert furthest(outputs(model, [row(1, 0)], rows_with((("ink", 1.0),))), inked) == 0.0
+    assert furthest(theirs, plain) == 0.0
 
 
 def test_an_adapter_is_read_once_and_only_when_wanted(ready: Any, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 
-from engine.collate import Arguments, concatenate, count_rows, merge, signature, slice_rows, split
+from engine.collate import Arguments, Rules, concatenate, content, count_rows, merge, signature, slice_rows, split
 
 
 def unet_call(rows: int, *, timestep: Any = None, size: int = 8, tokens: int = 24, dtype: torch.dtype = torch.float32, **kwargs: Any) -> Arguments:
@@ -87,3 +87,97 @@ def test_slices_cover_all_rows_and_padding_is_dropped_again() -> None:
 def test_a_call_without_tensors_counts_as_one_row() -> None:
     assert count_rows(("words",), {"flag": True}) == 1
     assert count_rows((torch.tensor(3), torch.zeros(5, 2)), {}) == 5
+
+
+# ------------------------------------------------------------------------------------------------ what shapes do not say
+
+
+def named(rows: int, rules: Rules, **values: Any) -> Arguments:
+    """A call as a proxy makes it: everything by name."""
+    return Arguments((), {"hidden_states": torch.randn(rows, 6, 4), **values}, rows, rules)
+
+
+def test_neither_the_order_of_names_nor_a_none_keeps_calls_apart() -> None:
+    one = Arguments((), {"sample": torch.zeros(2, 3), "guidance": None, "scale": 1.0}, 2)
+    other = Arguments((), {"scale": 1.0, "sample": torch.zeros(1, 3)}, 1)
+    assert signature(one) == signature(other)
+    assert concatenate([one, other]).kwargs["sample"].shape == (3, 3) == concatenate([other, one]).kwargs["sample"].shape
+
+
+def test_what_has_no_rows_is_passed_once_and_must_say_the_same() -> None:
+    rules = Rules(shared=frozenset({"rotary"}))
+    one, same, other = (named(rows, rules, rotary=(torch.full((2, 5), value),)) for rows, value in ((2, 1.0), (1, 1.0), (2, 3.0)))
+    assert signature(one) == signature(same) != signature(other)
+    joint = concatenate([one, same])
+    assert joint.kwargs["rotary"][0].shape == (2, 5)
+    assert slice_rows(joint, 0, 2, pad_to=4).kwargs["rotary"][0].shape == (2, 5)  # though it has as many rows as the call
+
+
+def test_an_entry_a_row_of_which_the_first_is_read_must_be_the_same_in_all_rows() -> None:
+    rules = Rules(alike=frozenset({"ids", "shapes"}))
+    tall, wide = torch.arange(12).reshape(1, 6, 2), torch.arange(12).flip(0).reshape(1, 6, 2)
+    one, more, other = (named(len(ids), rules, ids=ids, shapes=[[(1, 2, 3)]] * len(ids)) for ids in (tall, tall.repeat(3, 1, 1), wide))
+    assert signature(one) == signature(more) != signature(other)
+    assert signature(one) != signature(named(1, rules, ids=tall, shapes=[[(1, 3, 2)]]))
+    joint = concatenate([one, more])
+    assert torch.equal(joint.kwargs["ids"], tall.repeat(4, 1, 1)) and joint.kwargs["shapes"] == [[(1, 2, 3)]] * 4
+    piece = slice_rows(joint, 3, 4, pad_to=2)
+    assert piece.kwargs["ids"].shape[0] == len(piece.kwargs["shapes"]) == 2
+
+
+def test_flat_ids_have_no_rows_even_when_there_are_as_many_tokens_as_rows() -> None:
+    rules = Rules(alike=frozenset({"ids"}))
+    calls = [named(rows, rules, ids=torch.arange(6).reshape(3, 2)) for rows in (3, 2)]
+    assert concatenate(calls).kwargs["ids"].shape == (3, 2)
+    assert count_rows((), {"ids": torch.zeros(7, 2), "hidden_states": torch.zeros(3, 1)}, rules) == 3
+
+
+def test_lists_of_any_sizes_share_a_forward_and_their_outputs_go_back() -> None:
+    rules = Rules(ragged=frozenset({"x", "words"}))
+
+    def call(*sizes: int) -> Arguments:
+        x = [torch.full((2, size), float(size)) for size in sizes]
+        return Arguments((), {"x": x, "t": torch.ones(len(x)), "words": [row[0] for row in x]}, len(x), rules)
+
+    one, other = call(3, 4), call(5)
+    assert signature(one) == signature(other)
+    assert count_rows((), one.kwargs, rules) == 2
+    joint = concatenate([one, other])
+    assert [row.shape[1] for row in joint.kwargs["x"]] == [3, 4, 5]
+    padded = slice_rows(joint, 2, 3, pad_to=2)
+    assert [row.shape[1] for row in padded.kwargs["x"]] == [5, 5] and padded.rows == 2
+    back = split(([*joint.kwargs["x"], torch.zeros(1)],), [2, 1], rules)
+    assert [[row.shape[1] for row in part[0]] for part in back] == [[3, 4], [5]]
+    assert [row.shape[1] for row in merge(back, rules)[0]] == [3, 4, 5]
+
+
+def test_texts_of_different_lengths_are_padded_and_masked() -> None:
+    rules = Rules(padded={"words": "mask"})
+    short, long = named(2, rules, words=torch.ones(2, 3, 4), mask=None), named(1, rules, words=torch.ones(1, 5, 4))
+    holed = named(1, rules, words=torch.ones(1, 4, 4), mask=torch.tensor([[1, 1, 0, 1]]))
+    assert signature(short) == signature(long) == signature(holed)
+    joint = concatenate([short, long, holed])
+    assert joint.kwargs["mask"].tolist() == [[True] * 3 + [False] * 2] * 2 + [[True] * 5, [True, True, False, True, False]]
+    assert joint.kwargs["words"].shape == (4, 5, 4) and joint.kwargs["words"][0, 3:].abs().sum() == 0
+    assert signature(short) != signature(named(2, rules, words=torch.ones(2, 3, 8)))
+
+
+def test_texts_of_one_length_without_masks_get_none() -> None:
+    rules = Rules(padded={"words": "mask"})
+    joint = concatenate([named(rows, rules, words=torch.ones(rows, 3, 4), mask=None) for rows in (1, 2)])
+    assert joint.kwargs["mask"] is None and joint.kwargs["words"].shape == (3, 3, 4)
+
+
+def test_calls_that_are_to_be_alone_fit_nobody() -> None:
+    rules = Rules(alone=True)
+    call = named(1, rules)
+    assert signature(call) != signature(call)
+
+
+def test_what_a_tensor_says_is_told_by_its_bits_and_read_again_when_they_change() -> None:
+    numbers = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert content(numbers) == content(numbers.clone()) != content(numbers.to(torch.bfloat16))
+    assert content(torch.tensor([1 + 2j])) != content(torch.tensor([1 + 3j]))
+    before = content(numbers)
+    numbers[0, 0] = 5
+    assert content(numbers) != before

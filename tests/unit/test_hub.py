@@ -346,6 +346,32 @@ def test_when_not_even_one_row_fits_relief_is_asked_for_until_there_is_none() ->
     assert task.result.tolist() == [[2.0] * 3] and asked == ["large", "large"]
 
 
+def test_a_call_that_cannot_be_cut_is_tried_again_when_memory_was_found() -> None:
+    party = Party(Share.WHOLE)
+    party.module.fits = 1
+
+    def relieve(kind: Any) -> bool:
+        party.module.fits += 1
+        return party.module.fits < 4
+
+    party.hub.relieve = relieve
+    fits, too_large = party.steps(1.0, 1, rows=2), party.steps(1.0, 1, rows=9)
+    party.run()
+    assert fits.error is None and isinstance(too_large.error, torch.OutOfMemoryError)
+
+
+def test_pictures_are_decoded_as_many_at_once_as_their_request_allows_and_memory_lets() -> None:
+    party = Party(Share.ROWS)
+    party.steps(1.0, 1, rows=5, decoded=3, kind="small")
+    party.run()
+    assert party.module.seen == [3, 2]
+    party.module.fits = 2
+    party.steps(1.0, 1, rows=4, decoded=3, kind="small")
+    party.steps(1.0, 1, rows=2, decoded=3, kind="small")
+    party.run()
+    assert party.module.seen[2:] == [3, 1, 1, 1, 1, 1, 1]  # learnt, like every limit of memory
+
+
 def test_rows_are_padded_to_the_sizes_a_compiled_model_knows() -> None:
     party = Party()
     party.hub.buckets = {"compiled": lambda rows: 1 << (rows - 1).bit_length()}

@@ -14,7 +14,7 @@ from diffusers.hooks import FirstBlockCacheConfig, HookRegistry, apply_first_blo
 from engine import rows
 from engine.rows import Row
 from engine.stepcache import StepCache, supports
-from tests.unit.denoisers import DENOISERS, Owner, RowOf, furthest, made, outputs
+from tests.unit.denoisers import DENOISERS, Owner, RowOf, furthest, made, meanwhile, outputs
 
 STEPS = 8
 
@@ -168,14 +168,41 @@ def test_padding_is_neither_remembered_nor_in_anybodys_way() -> None:
 
 
 @pytest.mark.parametrize("name", ["FLUX.1", "U-Net"])
-def test_steady_a_rows_bits_do_not_depend_on_what_its_company_takes_over(name: str) -> None:
+def test_with_one_size_a_rows_bits_do_not_depend_on_what_its_company_takes_over(name: str) -> None:
     model, row, threshold = made(name)
-    cache, padding = StepCache(model, threshold, steady=True), [Row(None)] * 3
+    cache, padding = StepCache(model, threshold, sizes=(4,)), [Row(None)] * 3
     here, others = Row(Owner()), [Row(Owner()) for _ in range(3)]
     company = [outputs(model, [row(1, step), *(row(k, STEPS - step) for k in (2, 3, 4))], [here, *others])[0] for step in range(STEPS)]
     cache.forget(here.owner)
     padded = [outputs(model, [row(1, step)] * 4, [here, *padding])[0] for step in range(STEPS)]
     assert all(torch.equal(one, other) for one, other in zip(company, padded, strict=True))
+
+
+@pytest.mark.parametrize("name", ["FLUX.1", "U-Net"])
+def test_the_smaller_forward_has_one_of_the_sizes_that_were_compiled(name: str) -> None:
+    model, row, threshold = made(name)
+    by_itself = [alone(model, row, seed) for seed in range(5)]
+    sizes: set[int] = set()
+    last = model.mid_block if name == "U-Net" else model.single_transformer_blocks[-1]
+    last.register_forward_pre_hook(lambda module, args, kwargs: sizes.add(len((*args, *kwargs.values())[0])), with_kwargs=True)
+    StepCache(model, threshold, sizes=(2, 4, 8))
+    in_company(model, row, range(5))
+    assert sizes == {1, 2, 4, 5}  # forwards of one row, and of all five, are what they are
+    StepCache(model, 0.0, sizes=(2, 4, 8))
+    assert max(furthest(one, other) for one, other in zip(in_company(model, row, range(5)), by_itself, strict=True)) < 2e-6
+
+
+@pytest.mark.parametrize("name", ["FLUX.1", "U-Net"])
+def test_a_forward_on_another_thread_is_done_in_full_and_disturbs_nothing(name: str) -> None:
+    model, row, threshold = made(name)
+    full, by_itself = alone(model, row, 5, steps=1)[0], alone(model, row, 1)
+    StepCache(model, threshold)
+    by_itself, mine = alone(model, row, 1), Row(Owner())
+    for step in range(STEPS):
+        inside = model.up_blocks[-1] if name == "U-Net" else model.transformer_blocks[0]
+        theirs = meanwhile(inside, lambda: model(**row(5, 0), return_dict=False)[0][0])
+        assert furthest(outputs(model, [row(1, step)], [mine]), by_itself[step : step + 1]) == 0.0
+        assert torch.equal(theirs[0], full)
 
 
 def test_a_forward_with_a_controlnet_is_done_in_full() -> None:

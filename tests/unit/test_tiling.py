@@ -13,7 +13,7 @@ from torch import nn
 from engine import rows
 from engine.rows import Row, Traits
 from engine.tiling import Wrapping
-from tests.unit.denoisers import made, outputs
+from tests.unit.denoisers import made, meanwhile, outputs
 
 SEAMLESS, PLAIN = Row("a request", Traits(tile=True)), Row("another")
 
@@ -84,6 +84,14 @@ def test_a_seamless_row_that_fails_leaves_the_convolutions_as_they_were() -> Non
         denoised(unet, row(1, 2), SEAMLESS)
     broken.remove()
     assert {each.padding_mode for each in unet.modules() if isinstance(each, nn.Conv2d)} == {"zeros"}
+
+
+def test_a_forward_on_another_thread_does_not_end_a_seamless_one() -> None:
+    unet, row, _ = made("U-Net")
+    Wrapping(unet)
+    seamless = denoised(unet, row(1, 2), SEAMLESS)
+    meanwhile(unet.mid_block, lambda: unet(**row(2, 0)))
+    assert torch.equal(denoised(unet, row(1, 2), SEAMLESS), seamless)
 
 
 def test_a_detached_model_is_left_alone() -> None:

@@ -2,112 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
 from tests.contract.families import words
-
-BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-
-
-def lively(module: Any, seed: int = 0) -> Any:
-    """Weights with which every input matters: a model as its class begins it has zeros in the way (its gates, its last layer)."""
-    random = torch.Generator().manual_seed(seed)
-    for name, parameter in module.named_parameters():
-        if parameter.dim() > 1:
-            parameter.data.normal_(0, parameter[0].numel() ** -0.5, generator=random)
-        elif "norm" in name and name.endswith("weight"):
-            parameter.data.fill_(1)
-        else:
-            parameter.data.normal_(0, 0.1, generator=random)
-    return module.eval()
-
-
-# ------------------------------------------------------------------------------------------------ parts
-
-
-def kl(channels: int, *, edge: int = 8, **further: Any) -> Any:
-    """An AutoencoderKL with cells of `edge` pixels."""
-    from diffusers import AutoencoderKL
-
-    levels = edge.bit_length()
-    return lively(
-        AutoencoderKL(
-            latent_channels=channels,
-            block_out_channels=(8,) * levels,
-            norm_num_groups=4,
-            layers_per_block=1,
-            down_block_types=("DownEncoderBlock2D",) * levels,
-            up_block_types=("UpDecoderBlock2D",) * levels,
-            **further,
-        ),
-        seed=1,
-    )
-
-
-def clip_text(tokenizer: Any, width: int = 32, *, projects: bool = False, seed: int = 2) -> Any:
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
-
-    config = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=width,
-        intermediate_size=2 * width,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        projection_dim=width,
-        max_position_embeddings=tokenizer.model_max_length,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return lively((CLIPTextModelWithProjection if projects else CLIPTextModel)(config), seed)
-
-
-def t5(tokenizer: Any, width: int = 32) -> Any:
-    from transformers import T5Config, T5EncoderModel
-
-    config = T5Config(vocab_size=len(tokenizer), d_model=width, d_kv=8, d_ff=2 * width, num_layers=2, num_heads=4, feed_forward_proj="gated-gelu")
-    return lively(T5EncoderModel(config), seed=3)
-
-
-def decoder_settings(tokenizer: Any, width: int = 16, layers: int = 2) -> dict[str, Any]:
-    """What the configurations of decoder-only language models have in common."""
-    return {
-        "vocab_size": len(tokenizer),
-        "hidden_size": width,
-        "intermediate_size": 2 * width,
-        "num_hidden_layers": layers,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "head_dim": width // 2,
-        "max_position_embeddings": 2048,
-        "pad_token_id": tokenizer.pad_token_id,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-    }
-
-
-def unet(cross: int, **further: Any) -> Any:
-    from diffusers import UNet2DConditionModel
-
-    settings = {
-        "sample_size": 8,
-        "in_channels": 4,
-        "out_channels": 4,
-        "layers_per_block": 1,
-        "block_out_channels": (16, 32),
-        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-        "cross_attention_dim": cross,
-        "attention_head_dim": 8,
-        "norm_num_groups": 8,
-    }
-    return lively(UNet2DConditionModel(**{**settings, **further}))
-
-
-# ------------------------------------------------------------------------------------------------ families
+from tests.contract.families.parts import BETAS, clip_text, decoder_settings, kl, lively, t5, unet
 
 
 def sd(**further: Any) -> Any:
@@ -223,7 +125,7 @@ def schnell() -> Any:
     return flux(guided=False)
 
 
-def flux2(*, distilled: bool = True) -> Any:
+def flux2(*, distilled: bool = True, guided: bool = False) -> Any:
     from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline, Flux2Transformer2DModel
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
@@ -253,7 +155,7 @@ def flux2(*, distilled: bool = True) -> Any:
                 joint_attention_dim=24,
                 timestep_guidance_channels=32,
                 axes_dims_rope=(4, 4, 4, 4),
-                guidance_embeds=False,
+                guidance_embeds=guided,
             )
         ),
         vae=vae,
@@ -268,14 +170,32 @@ def klein_base() -> Any:
     return flux2(distilled=False)
 
 
-def pixart() -> Any:
-    from diffusers import DPMSolverMultistepScheduler, PixArtSigmaPipeline, PixArtTransformer2DModel
+def flux2_dev() -> Any:
+    """FLUX.2 with its larger text encoder and guidance as a number."""
+    from diffusers import Flux2Pipeline
+    from transformers import Mistral3Config, Mistral3ForConditionalGeneration
+
+    klein = flux2(guided=True)
+    tokenizer = words.plain(chat=True, further=("<image>",))
+    encoder = Mistral3ForConditionalGeneration(
+        Mistral3Config(
+            text_config={"model_type": "mistral", **decoder_settings(tokenizer, 8, layers=30)},  # the pipeline reads layers 10, 20 and 30
+            vision_config={"model_type": "pixtral", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1},
+            image_token_index=6,
+        )
+    )
+    # Its own processor needs torchvision, for pictures that are not asked for here; of words it makes what its tokenizer does.
+    return Flux2Pipeline(scheduler=klein.scheduler, vae=klein.vae, text_encoder=lively(encoder, seed=2), tokenizer=tokenizer, transformer=klein.transformer)
+
+
+def pixart(*, alpha: bool = False) -> Any:
+    from diffusers import DPMSolverMultistepScheduler, PixArtAlphaPipeline, PixArtSigmaPipeline, PixArtTransformer2DModel
 
     tokenizer = words.plain(ends="</s>")
-    return PixArtSigmaPipeline(
+    return (PixArtAlphaPipeline if alpha else PixArtSigmaPipeline)(
         transformer=lively(
             PixArtTransformer2DModel(
-                sample_size=8,
+                sample_size=128 if alpha else 8,  # 128: the larger α, which is told of the picture's shape
                 num_layers=2,
                 patch_size=2,
                 attention_head_dim=8,
@@ -284,7 +204,7 @@ def pixart() -> Any:
                 in_channels=4,
                 cross_attention_dim=24,
                 out_channels=8,
-                use_additional_conditions=False,
+                use_additional_conditions=alpha,
             )
         ),
         vae=kl(4, scaling_factor=0.13025),
@@ -294,11 +214,16 @@ def pixart() -> Any:
     )
 
 
+def alpha() -> Any:
+    return pixart(alpha=True)
+
+
 def _sana_parts(**further: Any) -> dict[str, Any]:
-    from diffusers import AutoencoderDC, SanaTransformer2DModel
+    from diffusers import AutoencoderDC, SanaPipeline, SanaTransformer2DModel
     from transformers import Gemma2Config, Gemma2Model
 
-    tokenizer = words.plain(begins="<s>", length=4096)
+    instruction = inspect.signature(SanaPipeline.__call__).parameters["complex_human_instruction"].default  # put before all words: a token a line here
+    tokenizer = words.plain(begins="<s>", length=4096, further=instruction)
     settings = {**decoder_settings(tokenizer), "query_pre_attn_scalar": 8, "sliding_window": 512}
     return {
         "transformer": lively(
@@ -439,7 +364,9 @@ BUILDERS: Mapping[str, tuple[str, Callable[[], Any]]] = {
     "schnell": ("flux", schnell),
     "klein": ("flux2", flux2),
     "klein-base": ("flux2", klein_base),
+    "flux2": ("flux2", flux2_dev),
     "pixart": ("pixart", pixart),
+    "alpha": ("pixart", alpha),
     "sana": ("sana", sana),
     "sprint": ("sana", sprint),
     "zimage": ("zimage", zimage),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.contract.families import words
-from tests.contract.families.networks import BETAS, clip_text, decoder_settings, kl, lively, t5, unet
+from tests.contract.families.parts import BETAS, clip_text, decoder_settings, kl, lively, t5, unet
 
 #: Of the transformers that descend from Flux's.
 LIKE_FLUX = {"patch_size": 1, "in_channels": 16, "num_layers": 1, "num_single_layers": 1, "attention_head_dim": 16, "num_attention_heads": 2}

@@ -74,6 +74,7 @@ def stock(name: str, kind: str) -> Any:
     """The pipeline of class `kind` as diffusers loads it from the same directory, with nothing of ours in between."""
     import diffusers
 
-    pipeline = getattr(diffusers, kind).from_pretrained(folder(name))
+    usual = model(name).family.pipelines["words"]
+    pipeline = getattr(diffusers, kind).from_pretrained(folder(name)) if kind == usual else getattr(diffusers, kind).from_pipe(stock(name, usual))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
