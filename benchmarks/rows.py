@@ -41,15 +41,21 @@ def report(of: str, **found: Any) -> None:
     print(json.dumps({"of": of, **{name: round(value, 4) if isinstance(value, float) else value for name, value in found.items()}}), flush=True)
 
 
-def cpu_ms(ways: Mapping[str, Callable[[], object]], turns: int = 7) -> dict[str, float]:
-    """Milliseconds of the best turn of each way."""
+def seconds(work: Callable[[], object]) -> float:
+    """Of this thread's CPU time."""
+    begun = time.thread_time()
+    work()
+    return time.thread_time() - begun
+
+
+def best_ms(ways: Mapping[str, Callable[[], float]], turns: int) -> dict[str, float]:
+    """Milliseconds of the best turn of each way; each says how many seconds it took."""
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(turns + 1):
         for name, way in ways.items():
-            begun = time.thread_time()
-            way()
+            spent = way()
             if turn:  # the first is for warming up
-                taken[name].append(1e3 * (time.thread_time() - begun))
+                taken[name].append(1e3 * spent)
     return {name: min(each) for name, each in taken.items()}
 
 
@@ -91,23 +97,25 @@ def adapters(model: str, pipeline: Any, rank: int = 8) -> None:
             unet(sample[which], times[which], text[which])
 
     everybody = list(range(count))
-    ways = {
+    works = {
         "none": lambda: forward([""] * count, everybody),
         "one_for_all": lambda: forward(["ink"] * count, everybody),
         "mixed": lambda: forward(takes, everybody),
         "sub_batches": lambda: [forward([name] * 2, [k for k in everybody if takes[k] == name]) for name in (*names, "")],
     }
+
+    def with_adapters(work: Callable[[], object], steady: bool) -> float:
+        attached = Adapters(type(pipeline), pipeline.components, files, steady=steady)
+        attached.load(names)
+        spent = seconds(work)
+        attached.detach()
+        return spent
+
     with tempfile.TemporaryDirectory() as folder:
         files = write_adapters(Path(folder), unet, names, rank)
-        taken = cpu_ms({"untouched": ways["none"]})
-        attached = Adapters(type(pipeline), pipeline.components, files)
-        attached.load(names)
-        taken |= cpu_ms(ways)
-        attached.detach()
-        steady = Adapters(type(pipeline), pipeline.components, files, steady=True)
-        steady.load(names)
-        taken |= {f"steady_{name}": each for name, each in cpu_ms({name: ways[name] for name in ("none", "mixed")}).items()}
-        steady.detach()
+        ways = {name: functools.partial(with_adapters, work, False) for name, work in works.items()}
+        ways |= {"untouched": functools.partial(seconds, works["none"]), "steady_mixed": functools.partial(with_adapters, works["mixed"], True)}
+        taken = best_ms(ways, turns=9)
     report(
         "adapters",
         model=model,
@@ -118,7 +126,7 @@ def adapters(model: str, pipeline: Any, rank: int = 8) -> None:
         mixed_against_sub_batches=taken["mixed"] / taken["sub_batches"],
         mixed_against_one_for_all=taken["mixed"] / taken["one_for_all"],
         mixed_against_none=taken["mixed"] / taken["none"],
-        steady_mixed_against_none=taken["steady_mixed"] / taken["steady_none"],
+        steady_mixed_against_none=taken["steady_mixed"] / taken["none"],
     )
 
 
@@ -178,20 +186,23 @@ def psnr(one: Any, other: Any) -> float:
     return float(-10 * np.log10(max(1e-12, np.mean((one - other) ** 2))))
 
 
+def with_cache(denoiser: Any, threshold: float, work: Callable[[], object]) -> float:
+    cache = StepCache(denoiser, threshold)
+    spent = seconds(work)
+    cache.detach()
+    return spent
+
+
 def step_cache(pipeline: Any, steps: int, thresholds: Sequence[float], count: int = 10) -> None:
-    """The pocket model's pictures with steps taken over: what it saves, and how far it leads astray."""
+    """The pocket model's pictures with steps taken over: what it saves until the latents are there, and how far it leads astray (threshold 0: what asking costs)."""
     requests = Requests(pipeline, count=count, steps=steps, guidance=2.0)
-    full = requests.draw("np")
+    full, ways = requests.draw("np"), {"full": functools.partial(seconds, requests.draw)}
+    ways |= {str(threshold): functools.partial(with_cache, pipeline.unet, threshold, requests.draw) for threshold in thresholds}
+    taken = best_ms(ways, turns=3)
     for threshold in thresholds:
         cache = StepCache(pipeline.unet, threshold)
         pictures = requests.draw("np")
         cache.detach()
-        taken = {"full": float("inf"), "cached": float("inf")}
-        for _ in range(3):
-            taken["full"] = min(taken["full"], cpu_ms({"full": requests.draw}, turns=1)["full"])
-            attached = StepCache(pipeline.unet, threshold)
-            taken["cached"] = min(taken["cached"], cpu_ms({"cached": requests.draw}, turns=1)["cached"])
-            attached.detach()
         decibels = [psnr(one, other) for one, other in zip(pictures, full, strict=True)]
         report(
             "step cache",
@@ -199,11 +210,15 @@ def step_cache(pipeline: Any, steps: int, thresholds: Sequence[float], count: in
             steps=steps,
             threshold=threshold,
             taken_over=cache.taken / (cache.taken + cache.computed),
-            time_saved=1 - taken["cached"] / taken["full"],
+            time_saved=1 - taken[str(threshold)] / taken["full"],
             mean_difference=float(np.mean([np.abs(one - other).mean() for one, other in zip(pictures, full, strict=True)])),
             psnr_mean=float(np.mean(decibels)),
             psnr_least=min(decibels),
         )
+
+
+class Owner:
+    """Whose rows they are."""
 
 
 def first_block_cache(thresholds: Sequence[float], count: int = 8, steps: int = 20) -> None:
@@ -214,7 +229,7 @@ def first_block_cache(thresholds: Sequence[float], count: int = 8, steps: int = 
     noise, picture = torch.randn(count, 64, 16), torch.randn(count, 64, 16)
     ids = {"txt_ids": torch.zeros(16, 3), "img_ids": torch.cartesian_prod(torch.zeros(1), torch.arange(8.0), torch.arange(8.0))}
     words = {"encoder_hidden_states": torch.randn(count, 16, 64), "pooled_projections": torch.randn(count, 64)}
-    pace = torch.linspace(0.7, 0.9, count)  # each row slows down at a pace of its own
+    pace = torch.linspace(0.5, 0.9, count)  # each row slows down at a pace of its own
 
     def walk() -> None:
         names = [Row(Owner()) for _ in range(count)]
@@ -223,32 +238,29 @@ def first_block_cache(thresholds: Sequence[float], count: int = 8, steps: int = 
             with rows.running(names):
                 model(hidden_states=way * noise + (1 - way) * picture, timestep=0.5 + 0.3 * way.flatten(), **words, **ids)
 
+    ways = {"full": functools.partial(seconds, walk)}
+    ways |= {str(threshold): functools.partial(with_cache, model, threshold, walk) for threshold in thresholds}
+    taken = best_ms(ways, turns=3)
     for threshold in thresholds:
-        full = cpu_ms({"full": walk}, turns=3)["full"]
         cache = StepCache(model, threshold)
-        cached = cpu_ms({"cached": walk}, turns=3)["cached"]
+        walk()
         cache.detach()
-        report("first-block cache", threshold=threshold, taken_over=cache.taken / (cache.taken + cache.computed), time_saved=1 - cached / full)
-
-
-class Owner:
-    """Whose rows they are."""
+        over = cache.taken / (cache.taken + cache.computed)
+        report("first-block cache", rows=count, threshold=threshold, taken_over=over, time_saved=1 - taken[str(threshold)] / taken["full"])
 
 
 # ------------------------------------------------------------------------------------------------ schedulers
 
 
-def schedulers(model: str, pipeline: Any, names: Sequence[str], counts: Sequence[int] = (1, 4, 16)) -> None:
+def schedulers(model: str, pipeline: Any, names: Sequence[str], counts: Sequence[int] = (1, 16)) -> None:
     """The share of a request-step that its scheduler takes: all that updating a whole batch's latents as one product could save."""
     for name in names:
         for count in counts:
             requests, spent = Requests(pipeline, count=count, steps=12, guidance=3.0, scheduler=name), Counter[str]()
             shares, per_step = [], []
-            for _ in range(4):
+            for _ in range(3):
                 spent.clear()
-                begun = time.thread_time()
-                requests.draw(watched=functools.partial(watch, spent))
-                taken = time.thread_time() - begun
+                taken = seconds(lambda: requests.draw(watched=functools.partial(watch, spent)))  # noqa: B023  # called at once
                 shares.append(spent["scheduler"] / taken)
                 per_step.append(1e3 * taken / count / requests.steps)
             report("scheduler", model=model, scheduler=name, in_flight=count, request_step_ms=min(per_step), could_save=sorted(shares)[1])
@@ -277,9 +289,9 @@ def main() -> None:
     with models() as pipelines:
         for name, pipeline in pipelines.items():
             adapters(name, pipeline)
-        first_block_cache((0.05, 0.1, 0.2, 0.4))
-        for steps in (16, 30, 50):
-            step_cache(pipelines["pocket"], steps, (0.05, 0.1, 0.15, 0.2, 0.3))
+        first_block_cache((0.0, 0.1, 0.2, 0.4))
+        for steps in (16, 30):
+            step_cache(pipelines["pocket"], steps, (0.0, 0.1, 0.15, 0.2, 0.3))
         for name, pipeline in pipelines.items():
             schedulers(name, pipeline, ("EulerDiscreteScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler"))
 

@@ -55,8 +55,8 @@ _LESS: Mapping[str, frozenset[str]] = dict.fromkeys(
 EXTRAS: Mapping[str, frozenset[str]] = {
     "sd": frozenset({"loras", "controls", "image_adapter", "sight"}),
     "sdxl": frozenset({"loras", "controls", "image_adapter", "sight"}),
-    "sd3": frozenset({"loras", "controls", "image_adapter", "sight"}),
-    "flux": frozenset({"loras", "controls", "image_adapter", "sight"}),
+    "sd3": frozenset({"loras", "controls", "sight"}),
+    "flux": frozenset({"loras", "controls", "sight"}),
     "flux2": frozenset({"loras", "sight"}),
     "pixart": frozenset({"sight"}),
     "sana": frozenset({"loras", "controls", "sight"}),

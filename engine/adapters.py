@@ -109,7 +109,7 @@ class Diverted:
     def _added(self, output: torch.Tensor, x: torch.Tensor, product: Product, names: tuple[str, ...]) -> torch.Tensor:
         if product.rows and x.shape[0] != product.rows:
             raise RuntimeError(f"a layer that has {x.shape[0]} rows of {product.rows} cannot give each its own adapters")
-        down, up = self._stack(names)
+        down, up = (side.to(x.device) for side in self._stack(names))  # an encoder may visit the device from elsewhere (`engine.memory`)
         weights, chosen = product.factors(tuple((name, self.pairs[name].rank, self.pairs[name].scale) for name in names), down)
         taken = x if chosen is None else x.index_select(0, chosen)
         if isinstance(self._layer, nn.Conv2d):

@@ -182,8 +182,8 @@ class UpscaleRequest:
 
     @property
     def rows(self) -> int:
-        """Pictures that step together."""
-        return 1
+        """Pictures that step together: of a creative one, tiles."""
+        return 4 if self.creative else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

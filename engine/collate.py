@@ -30,6 +30,7 @@ class Rules:
     ragged: frozenset[str] = frozenset()
     #: Rows × tokens × …, and the parameter that masks them (rows × tokens, or None for all): padded to the longest, which the mask leaves out.
     padded: Mapping[str, str] = field(default_factory=dict)
+    always: Mapping[str, Any] = field(default_factory=dict)  #: arguments that every call gets, whatever it says
     alone: bool = False  #: calls share no forward
 
     def once(self, name: str | None, value: Any) -> bool:

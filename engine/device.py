@@ -366,7 +366,7 @@ class Device(threading.Thread):
 
     def _measure(self, request: Request, seconds: float) -> None:
         """Exponential average of the device seconds a megapixel-step takes."""
-        if isinstance(request, ImagineRequest):
+        if isinstance(request, ImagineRequest) and not (request.clip or request.synthesis):
             steps = request.steps * (request.strength if request.source else 1.0)
             pace = seconds / max(1e-9, request.rows * max(1.0, steps) * request.width * request.height / 1e6)
             self.paces[request.model] = pace + 0.7 * (self.paces.get(request.model, pace) - pace)

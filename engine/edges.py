@@ -1,7 +1,7 @@
 """A member's picture → the map a ControlNet follows: lines found in it, or a map they brought, put into the form such networks were trained on.
 
 Pure functions of pictures (numpy and Pillow, no torch), run on the pictures' pool by `engine.canvas`. The detector is Canny's (1986, IEEE TPAMI 8(6)): smooth,
-differentiate, keep the crests of the slope, then the faint crests that touch a strong one. About 50 ms for a megapixel.
+differentiate, keep the crests of the slope, then the faint crests that touch a strong one. Some 60 ms for a megapixel.
 """
 
 from __future__ import annotations

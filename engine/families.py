@@ -41,6 +41,7 @@ class Family:
     halves: Halves = Halves.UNCONDITIONAL_FIRST
     conditions: frozenset[str] = frozenset({"encoder_hidden_states"})  #: the denoiser's parameters that carry the words
     rules: Rules = field(default_factory=Rules)
+    control_rules: Rules | None = None  #: of its ControlNets; None: the denoiser's
     guide: Callable[[float], dict[str, Any]] = lambda scale: {"guidance_scale": scale}  #: the request's guidance (1: none) as the pipeline's arguments
     extra: Mapping[str, Any] = field(default_factory=dict)  #: arguments every call of its pipelines gets
     by_steps: Callable[[int], dict[str, Any]] = lambda steps: {}  #: further ones that hang on the number of steps
@@ -146,7 +147,10 @@ FAMILIES: Mapping[str, Family] = {
         },
         halves=Halves.CONDITIONAL_FIRST,
         conditions=frozenset({"cap_feats"}),
-        rules=Rules(ragged=frozenset({"x", "cap_feats"})),
+        # Its pipelines for pictures and masks do not say what form the output is to have, and take any.
+        rules=Rules(ragged=frozenset({"x", "cap_feats"}), always={"return_dict": False}),
+        # What comes out is as long as the longest row that went in, and must fit what the denoiser makes of the same rows.
+        control_rules=Rules(ragged=frozenset({"x", "cap_feats", "control_context"}), alone=True),
         guide=lambda scale: {"guidance_scale": max(0.0, scale - 1)},  # it adds scale · (cond − uncond) to cond
     ),
     "qwen": Family(

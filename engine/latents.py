@@ -14,7 +14,7 @@ import torch
 
 def plain(pipeline: Any, latents: torch.Tensor, width: int, height: int) -> torch.Tensor:
     """Pictures × channels × h × w; or packed as Flux does it, pictures × patches of 2 × 2 × 4 · channels; with a time axis of one frame or without."""
-    if latents.dim() == 3:
+    if latents.dim() == 3 and hasattr(pipeline, "_unpack_latents"):
         latents = pipeline._unpack_latents(latents, height, width, pipeline.vae_scale_factor)
     if latents.dim() == 5:
         latents = latents[:, :, 0]

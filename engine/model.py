@@ -17,6 +17,7 @@ import torch
 
 from engine import reading, tiling, trial, upscale
 from engine.api import EngineError, ModelCorrupt, ModelMissing, OutOfMemory, UnsupportedOperation
+from engine.collate import Rules
 from engine.embeddings import EmbeddingCache
 from engine.families import Family
 from engine.hub import Share, is_out_of_memory
@@ -127,17 +128,18 @@ class Model:
         for name, module in pipeline.components.items():
             shares = next((shares for prefix, shares in SHARES.items() if name.startswith(prefix)), None)
             if module is not None and shares is not None:
-                pipeline.__dict__[name] = self.proxy(module, shares)
+                control = self.family.control_rules if name.startswith("controlnet") else None
+                pipeline.__dict__[name] = self.proxy(module, shares, control or self.family.rules)
         return pipeline
 
-    def proxy(self, module: Any, shares: dict[str, Share]) -> Proxy:
-        """The module's stand-in, the same one for all pipelines."""
+    def proxy(self, module: Any, shares: dict[str, Share], rules: Rules | None = None) -> Proxy:
+        """The module's stand-in, the same one for all pipelines. `rules` are of its forwards with several requests' rows."""
         if id(module) not in self._proxies:
             remembers = shares.get("__call__") is Share.WHOLE
             self._proxies[id(module)] = Proxy(
                 module,
                 shares,
-                rules=self.family.rules if Share.BATCH in shares.values() else None,
+                rules=rules if Share.BATCH in shares.values() else None,
                 memory=self.memory if remembers else None,
                 owner=self.entry.can.model,
             )

@@ -26,7 +26,13 @@ from engine.results import FILM_EDGE as FILM_EDGE
 from engine.results import Drawn
 
 #: Stock inpainting pipelines tell a plain denoiser from one trained for inpainting by the channels the first models had, and refuse any other number.
-PLAIN_CHANNELS = {"StableDiffusionInpaintPipeline": 4, "StableDiffusionXLInpaintPipeline": 4, "StableDiffusion3InpaintPipeline": 16}
+PLAIN_CHANNELS = {
+    "StableDiffusionInpaintPipeline": 4,
+    "StableDiffusionControlNetInpaintPipeline": 4,
+    "StableDiffusionXLInpaintPipeline": 4,
+    "StableDiffusionXLControlNetInpaintPipeline": 4,
+    "StableDiffusion3InpaintPipeline": 16,
+}
 
 
 class Watch(Protocol):

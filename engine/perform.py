@@ -14,7 +14,8 @@ from engine.rows import PLAIN, Traits
 def steps(request: Request) -> int:
     """Denoising steps it will take, near enough to order by."""
     if isinstance(request, ImagineRequest):
-        return max(1, round(request.steps * (request.strength if request.source else 1.0) * request.stop))
+        shortened = bool(request.source or request.mix) and not request.synthesis
+        return max(1, round(request.steps * (request.strength if shortened else 1.0) * request.stop))
     if isinstance(request, MorphRequest):
         return request.steps
     return max(1, round(request.steps * request.strength)) if request.creative else 1
@@ -34,8 +35,7 @@ def traits(request: Request) -> Traits:
     """What it asks of the modules themselves."""
     if not isinstance(request, ImagineRequest):
         return PLAIN
-    scale = max((each.weight for each in request.image_prompts), default=None)
-    return Traits(tile=request.tile, loras=tuple((each.name, each.weight) for each in request.loras), image_scale=scale)
+    return Traits(tile=request.tile, loras=tuple((each.name, each.weight) for each in request.loras))
 
 
 def perform(model: Model, request: Request, canvas: Canvas, watch: Watch) -> Drawn:

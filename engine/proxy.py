@@ -80,7 +80,7 @@ class Proxy:
         first = next(iter(named.values()), None)
         if self._rules is collate.PLAIN and isinstance(first, torch.Tensor) and first.dim() > 0:
             return Arguments((), named, first.shape[0])
-        return Arguments((), named, collate.count_rows((), named, self._rules), self._rules)
+        return Arguments((), {**named, **self._rules.always}, collate.count_rows((), named, self._rules), self._rules)
 
     def _wanted(self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Wanted:
         if name == "__call__" and len(args) <= len(self._order):

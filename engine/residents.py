@@ -80,6 +80,7 @@ class Residents:
 
     def make_room(self, wanted: int, in_use: frozenset[str]) -> bool:
         """Drop models not in use, least recently used first, until `wanted` bytes fit into the budget. True when anything was dropped."""
+        self._bytes = {name: model.bytes for name, model in self._models.items()}  # they grow by parts that were read later
         dropped = False
         for name in [name for name in self._models if name not in in_use]:
             if self.bytes + wanted <= self.budget:

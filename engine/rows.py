@@ -18,12 +18,11 @@ class Traits:
 
     tile: bool = False  #: convolutions wrap around (seamless textures); such rows have forwards of their own
     loras: tuple[tuple[str, float], ...] = ()  #: adapters by name and their weights
-    image_scale: float | None = None  #: how strongly image prompts pull; None without any; such rows have forwards of their own
 
     @property
     def apart(self) -> Hashable:
         """Rows for which this differs cannot share a forward."""
-        return (self.tile, self.image_scale)
+        return self.tile
 
 
 PLAIN = Traits()

@@ -1,8 +1,9 @@
 """Seamless pictures: convolutions that wrap around, for rows that ask for it (`Traits.tile`). Attached by `engine.model` to what is made of convolutions.
 
-A picture tiles when nothing in the model can tell its edges from its middle. In a U-Net and an autoencoder's decoder only the padding of convolutions can
+A picture tiles when nothing in the model can tell its edges from its middle. In a U-Net and in an autoencoder's decoder only the padding of convolutions can
 (attention there knows no positions, and normalisation sees the whole picture), so a row drawn on a torus takes circular padding and nothing else: what is
-shifted around before is shifted around after. A transformer that is told positions would need those to wrap around, too: for such a model there is no `--tile`.
+shifted around before is shifted around after. That goes for Sana's transformer, too. Others are told positions, which would have to wrap around as well: for
+such a model there is no `--tile`.
 
 Rows that tile have forwards of their own (`Traits.apart`), so padding is switched for a whole forward and switched back before the next.
 """

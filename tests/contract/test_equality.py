@@ -174,7 +174,7 @@ def test_every_operation_meets_every_other_and_every_scheduler_every_other(model
 
 
 def _by(request: Request, scheduler: str) -> Request:
-    return request if isinstance(request, UpscaleRequest) else replace(request, scheduler=scheduler)
+    return request if isinstance(request, UpscaleRequest) else replace(request, scheduler=scheduler, steps=4)
 
 
 @pytest.mark.filterwarnings("ignore:__array_wrap__")
@@ -234,7 +234,7 @@ fates = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(fates, min_size=3, max_size=8), st.sampled_from([3, 6, 64]))
 def test_whatever_the_others_do_a_survivor_equals_stock(model: Model, stock: Stock, evening: list[dict[str, Any]], max_rows: int) -> None:
     guests = [Guest(**fate) for fate in evening]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -181,6 +182,16 @@ def test_as_many_tokens_in_another_shape_do_not_share_a_forward(name: str) -> No
     hub = party(shelves.model(name), guests)
     assert hub.counters.forwards == 4
     assert max(far(guest.images, stock(name, guest)) for guest in guests) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["klein", "sprint", "zimage"])
+def test_with_fixed_rows_a_pictures_bits_do_not_depend_on_its_company(name: str) -> None:
+    guests = [Guest(ask(name, "a cat", steps=2 + k, guidance=1.0 + k, seed=k, count=1 + k), joins=k) for k in range(2)]
+    party(shelves.model(name), guests, fixed_rows=8)
+    for guest in guests:
+        alone = Guest(guest.request)
+        party(shelves.model(name), [alone], fixed_rows=8)
+        assert np.array_equal(guest.images, alone.images) and far(guest.images, stock(name, guest)) < TOLERANCE
 
 
 # ------------------------------------------------------------------------------------------------ schedulers

@@ -57,6 +57,19 @@ async def test_what_a_mask_keeps_is_the_sources_own_pixels_and_the_rest_is_drawn
     assert np.abs(image[:, 32:] - pixels(SOURCE)[:, 32:]).mean() > 5
 
 
+@SHIPPED
+async def test_a_model_of_any_number_of_channels_changes_a_region() -> None:
+    """Stock inpainting pipelines refuse latents of 32 channels."""
+    engine = make("pocket")
+    subject = Subject(engine, engine.models()[0])
+    try:
+        (image,) = await drawn(subject, SOURCE, MASK, source=digest(SOURCE), mask=digest(MASK), strength=0.9)
+        assert np.array_equal(image[:, :28], pixels(SOURCE)[:, :28])
+        assert np.abs(image[:, 32:] - pixels(SOURCE)[:, 32:]).mean() > 5
+    finally:
+        await engine.aclose()
+
+
 async def test_an_empty_mask_gives_the_source_back(subject: Subject) -> None:
     black = png(np.zeros((64, 64)))
     (image,) = await drawn(subject, SOURCE, black, source=digest(SOURCE), mask=digest(black))

@@ -19,7 +19,7 @@ from engine.model import Model
 from engine.shelf import Entry, Shelf
 from tests.contract.engines import imagine
 from tests.contract.families import shelves, single
-from tests.contract.families.company import Guest, by_stock, far, party
+from tests.contract.families.company import START, Guest, by_stock, far, party
 
 CPU = torch.device("cpu")
 
@@ -123,6 +123,8 @@ def test_on_a_cpu_everything_is_computed_in_float32_whatever_the_card_says() -> 
 
 def test_sdxls_autoencoder_stays_in_float32_when_the_rest_is_in_float16() -> None:
     """Its stock pipelines turn it to float32 and back around each decoding, which two requests must not do to each other."""
+    from diffusers import StableDiffusionXLImg2ImgPipeline
+
     stock = shelves.stock("sdxl", "StableDiffusionXLPipeline")
     half = type(stock)(**{name: copy.deepcopy(part) for name, part in stock.components.items()}, add_watermarker=False).to(torch.float16)
     half.set_progress_bar_config(disable=True)
@@ -130,11 +132,15 @@ def test_sdxls_autoencoder_stays_in_float32_when_the_rest_is_in_float16() -> Non
     assert (half.vae.dtype, half.unet.dtype) == (torch.float32, torch.float16)
     turned: list[Any] = []
     half.vae.to = lambda *args, **kwargs: turned.append(args or kwargs)
-    told = {"prompt": "a cat", "num_inference_steps": 2, "width": 64, "height": 64, "output_type": "np"}
+    told: dict[str, Any] = {"prompt": "a cat", "num_inference_steps": 2, "width": 64, "height": 64, "output_type": "np"}
     one, other = (pipeline(**told, generator=torch.Generator().manual_seed(0)).images for pipeline in (half, stock))
     assert not turned and 1e-6 < far(one, other) < 0.05
-    again = half.vae.encode(torch.zeros(1, 3, 64, 64, dtype=torch.float16)).latent_dist.mode()
-    assert again.dtype == torch.float32
+    told |= {"image": START, "strength": 0.9}
+    for name in ("width", "height"):
+        del told[name]
+    kinds = (StableDiffusionXLImg2ImgPipeline(**parts.components, add_watermarker=False) for parts in (half, stock))
+    one, other = (pipeline(**told, generator=torch.Generator().manual_seed(0)).images for pipeline in kinds)
+    assert not turned and 1e-6 < far(one, other) < 0.05
 
 
 def test_the_cards_scheduler_and_its_settings_take_the_files_own_place(tmp_path: Path) -> None:

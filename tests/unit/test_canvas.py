@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from engine import canvas
 from engine.api import ImagineRequest, MorphRequest, Part, Spot, UpscaleRequest
@@ -183,3 +183,15 @@ def test_a_mask_moves_with_its_source() -> None:
 def test_a_canvas_without_a_mask_puts_nothing_back(empty: Canvas) -> None:
     drawn = Image.new("RGB", (64, 64))
     assert put_back(drawn, empty) is drawn
+
+
+def test_a_tint_does_not_show_at_the_border_and_another_thing_is_left_as_it_was_drawn() -> None:
+    start = Image.new("RGB", (128, 128), (100, 120, 140))
+    keep = Image.new("L", (128, 128), 0)
+    keep.paste(255, (0, 0, 64, 128))
+    laid = Canvas(start=start, mask=ImageChops.invert(keep), keep=keep)
+    tinted = np.asarray(put_back(Image.new("RGB", (128, 128), (112, 108, 140)), laid)).astype(int)
+    assert np.abs(tinted[:, 63] - tinted[:, 64]).max() <= 4  # 12 without
+    assert np.abs(np.diff(tinted, axis=1)).max() <= 4 and tuple(tinted[60, 120]) == (112, 108, 140)
+    other = np.asarray(put_back(Image.new("RGB", (128, 128), (200, 20, 20)), laid))
+    assert (other[:, 64:] == (200, 20, 20)).all()

@@ -181,15 +181,13 @@ def test_with_one_size_a_rows_bits_do_not_depend_on_what_its_company_takes_over(
 @pytest.mark.parametrize("name", ["FLUX.1", "U-Net"])
 def test_the_smaller_forward_has_one_of_the_sizes_that_were_compiled(name: str) -> None:
     model, row, threshold = made(name)
-    by_itself = [alone(model, row, seed) for seed in range(5)]
-    sizes: set[int] = set()
-    last = model.mid_block if name == "U-Net" else model.single_transformer_blocks[-1]
-    last.register_forward_pre_hook(lambda module, args, kwargs: sizes.add(len((*args, *kwargs.values())[0])), with_kwargs=True)
     StepCache(model, threshold, sizes=(2, 4, 8))
-    in_company(model, row, range(5))
-    assert sizes == {1, 2, 4, 5}  # forwards of one row, and of all five, are what they are
-    StepCache(model, 0.0, sizes=(2, 4, 8))
-    assert max(furthest(one, other) for one, other in zip(in_company(model, row, range(5)), by_itself, strict=True)) < 2e-6
+    by_itself, names, sizes = [alone(model, row, seed) for seed in range(8)], [Row(Owner()) for _ in range(8)], []
+    last = model.mid_block if name == "U-Net" else model.single_transformer_blocks[-1]
+    last.register_forward_pre_hook(lambda module, args, kwargs: sizes.append(len((*args, *kwargs.values())[0])), with_kwargs=True)
+    mixed = [outputs(model, [row(seed, step) for seed in range(8)], names) for step in range(STEPS)]
+    assert set(sizes) <= {2, 4, 8} and min(sizes) < 8
+    assert max(furthest([each[k] for each in mixed], by_itself[k]) for k in range(8)) < 2e-6
 
 
 @pytest.mark.parametrize("name", ["FLUX.1", "U-Net"])

@@ -35,13 +35,14 @@ def denoised(unet: Any, call: dict[str, Any], name: Row) -> torch.Tensor:
     return outputs(unet, [call], [name])[0]
 
 
-def test_a_seamless_row_has_no_edges_in_the_denoiser() -> None:
-    unet, row, _ = made("U-Net")
-    Wrapping(unet)
+@pytest.mark.parametrize(("name", "latents"), [("U-Net", "sample"), ("Sana", "hidden_states")])
+def test_a_seamless_row_has_no_edges_in_the_denoiser(name: str, latents: str) -> None:
+    denoiser, row, _ = made(name)
+    Wrapping(denoiser)
     call = row(1, 2)
-    shifted = {**call, "sample": around(call["sample"], 4, 4)}  # by whole steps of the lowest resolution
-    assert torch.allclose(denoised(unet, shifted, SEAMLESS), around(denoised(unet, call, SEAMLESS), 4, 4), atol=1e-5)
-    assert not torch.allclose(denoised(unet, shifted, PLAIN), around(denoised(unet, call, PLAIN), 4, 4), atol=1e-2)
+    shifted = {**call, latents: around(call[latents], 4, 4)}  # by whole steps of the lowest resolution
+    assert torch.allclose(denoised(denoiser, shifted, SEAMLESS), around(denoised(denoiser, call, SEAMLESS), 4, 4), atol=1e-5)
+    assert not torch.allclose(denoised(denoiser, shifted, PLAIN), around(denoised(denoiser, call, PLAIN), 4, 4), atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["KL", "tiny"])
@@ -100,6 +101,6 @@ def test_a_detached_model_is_left_alone() -> None:
     assert torch.equal(denoised(unet, row(1, 2), SEAMLESS), denoised(unet, row(1, 2), PLAIN))
 
 
-def test_a_transformer_has_nothing_to_wrap() -> None:
+def test_a_transformer_without_convolutions_has_nothing_to_wrap() -> None:
     assert Wrapping(made("FLUX.1")[0]).convolutions == 0
     assert Wrapping(made("PixArt")[0]).convolutions == 0

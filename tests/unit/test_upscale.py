@@ -1,4 +1,4 @@
-"""Enlarging by a network, and previews: the tensor work beside the pipelines."""
+"""Enlarging by a network: the tensor work beside the pipelines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import torch
 
 from engine import upscale
 from engine.codec import decode
-from engine.preview import Forecast, Previewer
 from tests.contract.engines import picture
 
 
@@ -79,64 +78,3 @@ def test_a_published_network_without_spandrel_says_what_is_missing(tmp_path: Pat
     with pytest.raises(ImportError, match=r"4x\.safetensors needs the package spandrel"):
         upscale.load(tmp_path, torch.device("cpu"))
     assert upscale.load(tmp_path / "none", torch.device("cpu")) is None
-
-
-class LinearAutoencoder(torch.nn.Module):
-    """Keeps the 12 coarsest of the 48 numbers of each 4 × 4 patch, mixed, at a scale of its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(1)
-        self.mix = torch.nn.Parameter(torch.linalg.qr(torch.randn(12, 12))[0])
-        self.config = SimpleNamespace(scaling_factor=0.2)
-        self.device, self.dtype = torch.device("cpu"), torch.float32
-
-    def encode(self, image: torch.Tensor) -> Any:
-        halves = torch.nn.functional.pixel_unshuffle(torch.nn.functional.avg_pool2d(image, 2), 2)
-        return SimpleNamespace(latents=torch.einsum("nchw,cd->ndhw", halves, self.mix) * 3)
-
-
-def test_previews_show_what_an_autoencoder_encoded() -> None:
-    vae = LinearAutoencoder()
-    image = torch.from_numpy(np.array(decode(picture(5, 64, 32)))).permute(2, 0, 1)[None].float() / 127.5 - 1
-    (shown,) = Previewer(vae)(vae.encode(image).latents * vae.config.scaling_factor)
-    wanted = ((image[0] / 2 + 0.5) * 255).permute(1, 2, 0).numpy()
-    assert shown.shape == (32, 64, 3) and np.abs(shown - wanted).mean() < 4
-
-
-def test_previews_are_never_large() -> None:
-    (shown,) = Previewer(LinearAutoencoder())(torch.zeros(1, 12, 200, 100))
-    assert shown.shape == (400, 200, 3)
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [("DDIMScheduler", {"clip_sample": False}), ("EulerDiscreteScheduler", {}), ("DPMSolverMultistepScheduler", {}), ("UniPCMultistepScheduler", {})],
-)
-def test_the_forecast_is_the_finished_picture_when_the_model_is_right(name: str, options: dict[str, Any]) -> None:
-    """A denoiser that knows the answer: every scheduler's forecast is that answer from the first step on."""
-    import diffusers
-
-    scheduler = getattr(diffusers, name)(beta_schedule="scaled_linear", **options)
-    forecast = Forecast(scheduler)
-    answer = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1)) * scheduler.init_noise_sigma
-    assert torch.equal(forecast.latents(latents), latents)  # nothing was forecast yet
-    scheduler.set_timesteps(10)
-    for timestep in scheduler.timesteps[:3]:
-        alpha = scheduler.alphas_cumprod[int(timestep)]
-        seen = scheduler.scale_model_input(latents, timestep)
-        noise = (seen - alpha.sqrt() * answer) / (1 - alpha).sqrt()
-        latents = scheduler.step(noise, timestep, latents, return_dict=False)[0]
-        assert torch.allclose(forecast.latents(latents), answer, atol=0.05)
-
-
-def test_a_scheduler_without_a_forecast_shows_its_latents() -> None:
-    import diffusers
-
-    scheduler = diffusers.PNDMScheduler(beta_schedule="scaled_linear", skip_prk_steps=True)
-    forecast = Forecast(scheduler)
-    scheduler.set_timesteps(5)
-    latents = torch.zeros(1, 4, 4, 4)
-    after = scheduler.step(latents + 0.1, scheduler.timesteps[0], latents, return_dict=False)[0]
-    assert forecast.latents(after) is after
