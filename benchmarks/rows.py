@@ -194,7 +194,7 @@ def with_cache(denoiser: Any, threshold: float, work: Callable[[], object]) -> f
 
 
 def step_cache(pipeline: Any, steps: int, thresholds: Sequence[float], count: int = 10) -> None:
-    """The pocket model's pictures with steps taken over: what it saves until the latents are there, and how far it leads astray (threshold 0: what asking costs)."""
+    """The pocket model's pictures with steps taken over: what it saves until the latents are there, and how far it leads astray. At 0: what asking costs."""
     requests = Requests(pipeline, count=count, steps=steps, guidance=2.0)
     full, ways = requests.draw("np"), {"full": functools.partial(seconds, requests.draw)}
     ways |= {str(threshold): functools.partial(with_cache, pipeline.unet, threshold, requests.draw) for threshold in thresholds}

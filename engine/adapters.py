@@ -97,9 +97,10 @@ class Diverted:
             self._layer.__dict__["forward"] = inner
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self._inner is None:
-            raise RuntimeError("a layer that is not diverted was called as if it were")
-        output = self._inner(x)
+        inner = self._inner
+        if inner is None:  # restored while another thread was on its way here
+            return self._layer.forward(x)  # type: ignore[no-any-return]
+        output = inner(x)
         for product in self._products():
             names = tuple(name for name in product.names if name in self.pairs)
             if names:
@@ -147,7 +148,7 @@ class Adapters:
         self._layers: dict[str, dict[nn.Module, Diverted]] = {name: {} for name in self._components}
         self._bytes: dict[str, int] = {}  #: of the loaded ones
         self._plans: dict[Any, Sequence[Product]] = {}
-        self._now: tuple[tuple[Row, ...], Sequence[Product]] = ((), ())
+        self._last: tuple[tuple[Row, ...], Sequence[Product]] = ((), ())
         self._hooks = [hook for name, module in self._components.items() for hook in self._watch(name, module)]
 
     @property
@@ -204,12 +205,14 @@ class Adapters:
 
     def _products(self) -> Sequence[Product]:
         """For the rows that are running: the whole forward's, or those of them that a step cache goes on with."""
-        now = rows.now()
-        if now is not self._now[0]:
-            takes = tuple(row.traits.loras for row in now)
-            if takes not in self._plans:
-                if len(self._plans) >= PLANS:
-                    self._plans.clear()
-                self._plans[takes] = plan(takes, steady=self._steady)
-            self._now = (now, self._plans[takes])
-        return self._now[1]
+        now, last = rows.now(), self._last
+        if now is last[0]:
+            return last[1]
+        takes = tuple(row.traits.loras for row in now)
+        products = self._plans.get(takes)
+        if products is None:
+            if len(self._plans) >= PLANS:
+                self._plans.clear()
+            products = self._plans[takes] = plan(takes, steady=self._steady)
+        self._last = (now, products)
+        return products

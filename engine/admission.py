@@ -117,3 +117,9 @@ class Rounds:
                 return key
             self._credit[key] += max(quantum, 1e-9) * rows
             self._ring.rotate(-1)
+
+    def forget(self, key: Hashable) -> None:
+        """A group that will not come again."""
+        if key in self._credit:
+            del self._credit[key]
+            self._ring.remove(key)

@@ -102,4 +102,6 @@ class Wanted:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device's allocator (or the CPU's, which torch reports as a plain RuntimeError) refused."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in ("DefaultCPUAllocator", "ALLOC_FAILED"))

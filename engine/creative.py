@@ -75,6 +75,8 @@ def _drawn_anew(model: Model, request: UpscaleRequest, large: Image.Image, watch
     for number, chunk in enumerate(chunks):
         starts = [board.crop(boxes[k].corners) for k in chunk]
         pipeline = model.pipeline("picture")
+        if model.step_cache is not None and (seat := hub.seat()) is not None:
+            model.step_cache.forget(seat[1])  # other tiles now
         arguments = {
             **model.family.arguments(steps=request.steps, guidance=request.guidance),
             "prompt": told(pipeline, model, request.parts, boxes[0].width, boxes[0].height, request.guidance > 1),

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.api import EngineDied, EngineError, EngineStats, ImagineRequest, OutOfMemory, Request
@@ -80,7 +81,7 @@ class Device(threading.Thread):
         self._tasks: dict[Job, Task] = {}
         self._parked: dict[str, list[Job]] = defaultdict(list)  #: waiting for their model to be read
         self._findings: dict[str, Findings] = {}
-        self._idle_work: list[Iterator[object]] = []  #: done piece by piece while nobody waits
+        self._idle_work: dict[str, Iterator[object]] = {}  #: by model: done piece by piece while nobody waits
         self.max_rows = max_rows or ROWS["cpu"]  #: of the real device, and of the default model once it is measured
         self._chosen_rows = max_rows
         self.beat: float | None = None  #: when the turn in progress began; None while waiting for work
@@ -153,6 +154,7 @@ class Device(threading.Thread):
                 continue
             if action is None:
                 break
+            self.beat = self._clock()
             action()
         for job in [job for jobs in self._parked.values() for job in jobs]:
             job.ended(None, EngineDied("the engine let go of it"), 0.0)
@@ -180,9 +182,19 @@ class Device(threading.Thread):
         self._embeddings = EmbeddingCache()
         self._residents = Residents(self._load, memory.budget(self._device, self._memory_gb), self._unloaded)
         self._relief = memory.Relief(lambda: self._models.make_room(self._models.budget, self._in_use()))
-        self._warmer = tuning.Warmer(self._models.background, lambda kind: self._inbox.put(lambda: self._compiled(kind)))
-        self._hub = Hub(max_rows=self.max_rows, clock=self._clock, fixed_rows=FIXED_ROWS if self._reproducible else 0, relieve=self._relieve)
+        self._warmer = tuning.Warmer(self._models.background, lambda kind, rows: self._inbox.put(lambda: self._compiled(kind, rows)))
+        self._hub = Hub(
+            max_rows=self.max_rows,
+            clock=self._clock,
+            fixed_rows=FIXED_ROWS if self._reproducible else 0,
+            relieve=self._relieve,
+            synchronise=partial(torch.cuda.synchronize, self._device) if self._device.type == "cuda" else lambda: None,
+        )
         return self._hub
+
+    @property
+    def _fixed_rows(self) -> int:
+        return FIXED_ROWS if self._reproducible else 0
 
     @property
     def _models(self) -> Residents:
@@ -199,7 +211,7 @@ class Device(threading.Thread):
 
         started = self._clock()
         model = Model.load(entry, self._device, self._embeddings)
-        tuning.settle(model)
+        tuning.settle(model, self._fixed_rows)
         log.info("loaded %s on %s in %.1f s", entry.can.model, self._device, self._clock() - started)
         return model
 
@@ -218,24 +230,35 @@ class Device(threading.Thread):
             return
         self._models.settle(name, outcome)
         if outcome.entry.compile and not self._reproducible:
-            self._warmer.arrived(outcome, self.max_rows)
+            self._better(lambda: self._warmer.arrived(outcome, self.max_rows))
         if name not in self._findings and not self._chosen_rows:
-            self._idle_work.append(self._measured(name, probe.measure(outcome, self._clock)))
+            self._idle_work[name] = self._measured(name, probe.measure(outcome, self._clock))
         for job in waiting:
             self._seat(job, outcome)
+        self._models.make_room(0, self._in_use() | {name})
 
-    def _unloaded(self, name: str) -> None:
+    def _better(self, work: Callable[[], None]) -> None:
+        """Something that only makes drawing faster: nobody's request may fail by it."""
+        try:
+            work()
+        except Exception:
+            log.exception("it goes on as it was")
+
+    def _unloaded(self, name: str, model: Model) -> None:
+        self._idle_work.pop(name, None)
         self._relief.forget(name)
         self._warmer.forget(name)
         if self._hub is not None:
+            self._hub.forget(model.modules)
             self._hub.buckets = {kind: pad for kind, pad in self._hub.buckets.items() if isinstance(kind, tuple) and kind[0] != name}
         if self._embeddings is not None:
             self._embeddings.forget(name)
 
-    def _compiled(self, kind: Hashable) -> None:
+    def _compiled(self, kind: Hashable, rows: int) -> None:
         from engine.tuning import bucket
 
-        self._hub_of().buckets[kind] = bucket
+        if isinstance(kind, tuple) and self._models.get(kind[0]) is not None:
+            self._hub_of().buckets[kind] = partial(bucket, most=rows)
 
     def _in_use(self) -> frozenset[str]:
         return frozenset(job.request.model for job in self._tasks)
@@ -252,13 +275,14 @@ class Device(threading.Thread):
         """One piece of what can wait. What fails is left alone: it was to make things better, and nobody asked for it."""
         if not self._idle_work:
             return
+        name, work = next(iter(self._idle_work.items()))
         try:
-            next(self._idle_work[0])
+            next(work)
         except StopIteration:
-            self._idle_work.pop(0)
+            del self._idle_work[name]
         except Exception:
             log.exception("measuring failed")
-            self._idle_work.pop(0)
+            del self._idle_work[name]
 
     def _measured(self, name: str, pieces: Iterator[Findings]) -> Iterator[object]:
         for found in pieces:
@@ -284,7 +308,7 @@ class Device(threading.Thread):
     def _cap(self, request: Request) -> int | None:
         """Rows of this model at this size past which time a row stops falling; None before they were measured."""
         found = self._findings.get(request.model)
-        if found is None or not found.knee or self._chosen_rows:
+        if found is None or not found.complete or not found.knee or self._chosen_rows:
             return None
         can = self._shelf.entry(request.model).can
         scale = can.width * can.height / (request.width * request.height)
@@ -305,7 +329,7 @@ class Device(threading.Thread):
         try:
             self._fetch(job.request.model)
         except EngineError as error:
-            self._parked.pop(job.request.model)
+            self._parked[job.request.model].remove(job)
             job.ended(None, error, 0.0)
 
     def _seat(self, job: Job, model: Model) -> None:
@@ -317,7 +341,7 @@ class Device(threading.Thread):
         kind = (request.model, request.width, request.height)
         if (cap := self._cap(request)) is not None:
             self._hub_of().caps[kind] = cap
-        self._warmer.asked(model, request.width, request.height, self.max_rows)
+        self._better(lambda: self._warmer.asked(model, request.width, request.height, self.max_rows))
         self._tasks[job] = task = Task(
             lambda: perform.perform(model, request, canvas, watch),
             job.rows,
@@ -347,6 +371,10 @@ class Device(threading.Thread):
         from engine.hub import Cancelled, is_out_of_memory
 
         del self._tasks[job]
+        if (model := self._models.get(job.request.model)) is not None and model.step_cache is not None:
+            model.step_cache.forget(task)
+        if job.request.model not in self._in_use():
+            self._models.make_room(0, self._in_use())
         error: BaseException | None = task.error
         request = job.request
         if error is None:

@@ -27,6 +27,8 @@ from engine.rows import Row
 
 __all__ = ["Call", "Cancelled", "Counters", "Hub", "Share", "Task", "Wanted", "is_out_of_memory", "seat", "stepped"]
 
+#: Calls that go first (words to encode, pictures to decode, tiles to enlarge) in a row, before a forward of the others has its turn.
+ERRANDS = 4
 #: Set inside each task's greenlet (every greenlet has a context of its own): how a proxy finds its hub and task.
 _seat: contextvars.ContextVar[tuple[Hub, Task] | None] = contextvars.ContextVar("seat", default=None)
 
@@ -64,6 +66,7 @@ class Hub:
     caps: dict[Hashable, int] = field(default_factory=dict)  #: pictures admitted at once, and rows of one forward, by kind; measured by the owner
     buckets: dict[Hashable, Callable[[int], int]] = field(default_factory=dict)  #: by kind: to how many rows a forward is padded (compiled models)
     relieve: Callable[[Hashable], bool] = lambda kind: False  #: asked when even one row does not fit: whether memory was found, so that it is worth another try
+    synchronise: Callable[[], None] = lambda: None  #: waits until the device has done what it was given, so that seconds are the device's
     counters: Counters = field(default_factory=Counters)
     _line: list[Task] = field(default_factory=list)
     _live: dict[Task, Any] = field(default_factory=dict)  #: admitted tasks and their greenlets
@@ -73,6 +76,7 @@ class Hub:
     _row_seconds: dict[Hashable, float] = field(default_factory=dict)  #: what a row of this signature took last
     _signatures: dict[Hashable, Hashable] = field(default_factory=dict)  #: by what is quick to compare
     _rounds: admission.Rounds = field(default_factory=admission.Rounds)
+    _errands_run: int = 0  #: since the last forward of those who wait their turn
     _turn: int = 0
     _main: Any = None  #: the greenlet that runs the hub
 
@@ -126,8 +130,10 @@ class Hub:
 
     def _next(self) -> list[Call]:
         """The calls of the next forward, taken out of the waiting ones."""
-        if self._errands:
+        if self._errands and (self._errands_run < ERRANDS or not self._waiting):
+            self._errands_run += 1
             return [self._errands.pop(0)]
+        self._errands_run = 0
         if not self._waiting:
             return []
         key = self._rounds.next({key: self._offer(key, group) for key, group in self._waiting.items()}) if len(self._waiting) > 1 else next(iter(self._waiting))
@@ -142,7 +148,8 @@ class Hub:
 
     def _offer(self, key: Hashable, group: Sequence[Call]) -> tuple[float, int]:
         count = sum(call.rows for call in group)
-        return self._row_seconds.get(key, 0.0) * min(count, self.forward_rows), count
+        runs = min(count, self.forward_rows, self.caps.get(group[0].task.kind, count))
+        return self._row_seconds.get(key, 0.0) * runs, count
 
     def _forget_calls(self, task: Task) -> None:
         self._errands = [call for call in self._errands if call.task is not task]
@@ -173,14 +180,20 @@ class Hub:
             outputs = [self._whole(first)]
         else:
             outputs = collate.split(self._run(calls), [call.rows for call in calls], first.arguments.rules)
+        self.synchronise()
         seconds = self.clock() - started
         for call in calls:
             call.task.seconds += seconds * call.rows / count
         if first.share is Share.BATCH:
             self.counters = Counters(count, self.counters.forwards + 1, self.counters.rows + count, self.counters.seconds + seconds)
         if first.key is not None:
-            self._row_seconds[first.key] = seconds / count
+            self._price(first.key, seconds / count)
         return outputs
+
+    def _price(self, key: Hashable, seconds: float) -> None:
+        """What a row of this signature costs in the rounds. The first forward is cold and says little; later ones are believed step by step."""
+        known = self._row_seconds.get(key)
+        self._row_seconds[key] = 0.0 if known is None else min(seconds, 2 * known) if known else seconds
 
     def _whole(self, call: Call) -> Any:
         while True:
@@ -205,8 +218,10 @@ class Hub:
                 if not is_out_of_memory(error):
                     raise
                 traceback.clear_frames(error.__traceback__)  # its frames hold the tensors that did not fit
-                if size == 1 and not self.relieve(first.task.kind):
-                    raise
+                if size == 1:
+                    if not self.relieve(first.task.kind):
+                        raise
+                    self._limits.pop(first.key, None)  # there is room again: how much is to be learnt anew
             if size > 1:
                 self._limits[first.key] = size // 2
             if torch.cuda.is_available():
@@ -245,7 +260,7 @@ class Hub:
         for slot, each in enumerate(wanted):
             call = Call(errand, slot, each.function, each.arguments, each.share, None, self._turn)
             if each.share is Share.BATCH:
-                call.key = (each.name, task.traits.apart, self._signature(each.arguments))
+                call.key = (each.name, task.traits.apart, self._signature(each.arguments), self._lengths(each.arguments))
                 call.ordinal, task.calls = task.calls, task.calls + 1
                 self._waiting[call.key].append(call)
             elif each.share is Share.TURN:
@@ -267,6 +282,22 @@ class Hub:
                 self._signatures.clear()
             self._signatures[quick] = collate.signature(arguments)
         return self._signatures[quick]
+
+    def _lengths(self, arguments: Arguments) -> Hashable:
+        """Where bits must not depend on company, neither may how far a row's words are padded."""
+        if not self.fixed_rows:
+            return None
+        values = {name: arguments.kwargs.get(name) for tokens, mask in arguments.rules.padded.items() for name in (tokens, mask)}
+        return tuple((name, value.shape[1] if isinstance(value, torch.Tensor) else None) for name, value in values.items())
+
+    def forget(self, modules: frozenset[int]) -> None:
+        """What was learnt of modules (given by their `id`) that are gone: another may get the same id."""
+
+        def stays(key: Any) -> bool:
+            return not (isinstance(key, tuple) and isinstance(key[0], tuple) and key[0][0] in modules)
+
+        self._limits = {key: limit for key, limit in self._limits.items() if stays(key)}
+        self._row_seconds = {key: seconds for key, seconds in self._row_seconds.items() if stays(key)}
 
     def _deliver(self, call: Call, output: Any) -> None:
         errand = call.errand
@@ -317,6 +348,7 @@ class Hub:
     def _end(self, task: Task, error: Exception | None) -> None:
         self._live.pop(task, None)
         self._row_seconds.pop(task, None)
+        self._rounds.forget(task)
         task.error = error
         task.ended(task)
 
@@ -330,7 +362,7 @@ def _quick(arguments: Arguments) -> Hashable | None:
         kind = type(value)
         if kind is torch.Tensor:
             shape = value.shape
-            if len(shape) > 1 and shape[0] != rows:
+            if shape and shape[0] != rows and shape != (1,):
                 return None
             found += (name, shape, value.dtype)
         elif value is None or kind is bool or kind is int or kind is str or kind is float:

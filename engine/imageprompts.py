@@ -20,8 +20,9 @@ and names `up_blocks.1` for SD 1.5, where its authors say the effect is weaker.
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -170,12 +171,11 @@ class _Rows:
         return self._values * attended
 
 
-@dataclass(slots=True)
-class _Hears:
-    """What the pictures of the forward that is running say: tokens and scales, one pair a picture."""
+class _Hears(threading.local):
+    """What the pictures of the forward that is running on this thread say: tokens and scales, one pair a picture."""
 
-    everywhere: list[tuple[torch.Tensor, _Rows]] = field(default_factory=list)
-    in_style: list[tuple[torch.Tensor, _Rows]] = field(default_factory=list)  #: where style is drawn
+    everywhere: list[tuple[torch.Tensor, _Rows]] = []  # noqa: RUF012  # never changed in place
+    in_style: list[tuple[torch.Tensor, _Rows]] = []  # noqa: RUF012  #: where style is drawn
 
 
 class _Attention:

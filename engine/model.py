@@ -10,7 +10,7 @@ import inspect
 import logging
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import diffusers
 import torch
@@ -26,6 +26,10 @@ from engine.proxy import Proxy
 from engine.shelf import Entry
 
 log = logging.getLogger("engine")
+
+if TYPE_CHECKING:
+    from engine.adapters import Adapters
+    from engine.stepcache import StepCache
 
 #: How the hub runs each component, by the beginning of its name in the pipeline.
 SHARES = {
@@ -48,6 +52,8 @@ class Model:
     previewer: Previewer
     upscaler: upscale.SuperResolution | upscale.Published | None
     memory: EmbeddingCache
+    adapters: Adapters | None = None  #: set by `engine.tuning.settle`, as is the next
+    step_cache: StepCache | None = None
     _pipelines: dict[Hashable, Any] = field(default_factory=dict)  #: by what starts a picture (and what else is in them), with proxies in place
     _proxies: dict[int, Proxy] = field(default_factory=dict)  #: by the module's identity: pipelines over the same module share its proxy
     _schedulers: dict[str, Any] = field(default_factory=dict)
@@ -85,7 +91,9 @@ class Model:
     def bytes(self) -> int:
         """What the weights take in memory."""
         modules = [each for each in (*(proxy._module for proxy in self._proxies.values()), *self._parts.values()) if hasattr(each, "parameters")]
-        return sum({id(p): p.numel() * p.element_size() for module in modules for p in module.parameters()}.values())
+        weights: dict[int, int] = {id(p): p.numel() * p.element_size() for module in modules for p in module.parameters()}
+        adapters: int = self.adapters.bytes if self.adapters is not None else 0
+        return sum(weights.values()) + adapters
 
     def part(self, name: str, read: Callable[[], Any]) -> Any:
         """What further files hold (a ControlNet, an image-text model): read when it is first asked for, as a call of the hub, and kept as long as the model.
@@ -100,6 +108,11 @@ class Model:
             return self._parts[name]
 
         return self._parts[name] if name in self._parts else Proxy(once, {"__call__": Share.WHOLE})()
+
+    @property
+    def modules(self) -> frozenset[int]:
+        """The `id`s of its modules: what a hub knows them by."""
+        return frozenset(self._proxies)
 
     def pipeline(self, start: str, scheduler: str | None = None, **further: Any) -> Any:
         """A pipeline for one request: a shallow copy with a scheduler of its own. `start` names one of the family's; `further` components are as for `built`.

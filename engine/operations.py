@@ -19,8 +19,10 @@ from engine import checks, codec, control, guidance, hub, imageprompts, sight, s
 from engine.api import BadNumbers, ImagineRequest, MorphRequest, Part
 from engine.canvas import EMPTY, Canvas
 from engine.codec import Pixels
+from engine.hub import Share
 from engine.model import Model
 from engine.preview import Forecast
+from engine.proxy import Proxy
 from engine.results import FILM as FILM
 from engine.results import FILM_EDGE as FILM_EDGE
 from engine.results import Drawn
@@ -49,6 +51,8 @@ class Watch(Protocol):
 def draw(model: Model, request: ImagineRequest, canvas: Canvas | None, watch: Watch) -> Drawn:
     """The whole grid as one call of a stock pipeline. Raises BadNumbers."""
     canvas = canvas or EMPTY
+    if request.loras and model.adapters is not None:
+        Proxy(model.adapters.load, {"__call__": Share.WHOLE})([each.name for each in request.loras])
     pipeline = control.pipeline(model, request, _start(canvas))
     guided = request.guidance > 1
     arguments = {

@@ -31,6 +31,7 @@ class Findings:
     seconds: dict[int, float] = field(default_factory=dict)  #: of a forward, by its rows
     bytes_a_row: int = 0  #: of working memory; 0 where it cannot be told
     company_changes_bits: bool | None = None
+    complete: bool = False
 
     @property
     def knee(self) -> int | None:
@@ -64,51 +65,49 @@ def measure(model: Model, clock: Callable[[], float]) -> Iterator[Findings]:
     yield found  # that one warmed up
     for rows in ROWS:
         widened = collate.concatenate([call] * rows)
-        free = _free(model.device)
         for _ in range(TRIES):
-            started = clock()
             try:
-                output = module(**widened.kwargs)
-                _wait(model.device)
+                taken, output, working = _timed(module, widened, model.device, clock)
             except (RuntimeError, MemoryError):  # more than fits: the knee is before it
+                found.complete = True
                 yield found
                 return
-            taken = clock() - started
             found.seconds[rows] = min(taken, found.seconds.get(rows, taken))
+            found.bytes_a_row = max(found.bytes_a_row, working // rows)
             yield found
             if taken > LONGEST / 4:
                 break
         if rows > 1 and not found.company_changes_bits:
             found.company_changes_bits = not _same(alone, _first_row(output))
-        if free:
-            found.bytes_a_row = max(found.bytes_a_row, (free - _least_free(model.device)) // rows)
-        yield found
         if taken > LONGEST or (found.knee or rows) <= rows // 4:
-            return
+            break
+    found.complete = True
+    yield found
+
+
+def _timed(module: Any, call: Arguments, device: torch.device, clock: Callable[[], float]) -> tuple[float, Any, int]:
+    """Seconds of one forward, its output, and the bytes it worked in (0 where that cannot be told)."""
+    before = 0
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+    started = clock()
+    output = module(**call.kwargs)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return clock() - started, output, torch.cuda.max_memory_allocated(device) - before
+    return clock() - started, output, 0
 
 
 def _first_row(output: Any) -> torch.Tensor:
-    while not isinstance(output, torch.Tensor):
-        output = next(iter(output.values())) if isinstance(output, Mapping) else output[0]
-    return output[0] if output.dim() > 3 else output
+    """Of a tensor, a tuple or mapping with one first, or (Z-Image) a list with one tensor a row."""
+    if isinstance(output, Mapping):
+        return _first_row(next(iter(output.values())))
+    if isinstance(output, tuple):
+        return _first_row(output[0])
+    first: torch.Tensor = output[0]
+    return first
 
 
 def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
     return one.shape == other.shape and bool(torch.equal(one, other))
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def _free(device: torch.device) -> int:
-    """Bytes free before a forward; 0 where it cannot be told."""
-    if device.type != "cuda":
-        return 0
-    torch.cuda.reset_peak_memory_stats(device)
-    return int(torch.cuda.get_device_properties(device).total_memory - torch.cuda.memory_allocated(device))
-
-
-def _least_free(device: torch.device) -> int:
-    return int(torch.cuda.get_device_properties(device).total_memory - torch.cuda.max_memory_allocated(device))

@@ -5,6 +5,7 @@ The running batch goes on stepping while another model is read.
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
@@ -26,15 +27,16 @@ Arrived = Callable[["Model | EngineError"], None]
 
 @dataclass(eq=False)
 class Residents:
-    """`budget` is in bytes, for weights. A model larger than all of it is loaded when nothing else is in use. All but `_read` on the device thread."""
+    """`budget` is in bytes, for weights; what is in use may pass it until it is idle. All but `_read` and the work in the background on the device thread."""
 
     load: Callable[[Entry], Model]  #: blocking
     budget: int
-    unloaded: Callable[[str], None]  #: told the name of each model that was dropped
+    unloaded: Callable[[str, Model], None]  #: told of each model that was dropped
     _models: OrderedDict[str, Model] = field(default_factory=OrderedDict)  #: the least recently used first
     _bytes: dict[str, int] = field(default_factory=dict)  #: what each one's weights take
-    _loading: set[str] = field(default_factory=set)
+    _loading: dict[str, int] = field(default_factory=dict)  #: being read, and the bytes they will take
     _loader: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="engine-loader"))
+    _workers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="engine-compiler"))
 
     def get(self, name: str) -> Model | None:
         """The model if it is in memory; it counts as used now."""
@@ -55,8 +57,8 @@ class Residents:
         name = entry.can.model
         if name in self._loading:
             return
-        self._loading.add(name)
         self.make_room(entry.memory, in_use)
+        self._loading[name] = entry.memory
         self._loader.submit(self._read, entry, arrived)
 
     def _read(self, entry: Entry, arrived: Arrived) -> None:
@@ -69,12 +71,19 @@ class Residents:
             arrived(EngineError(f"{type(error).__name__}: {error}"))
 
     def background(self, work: Callable[[], None]) -> None:
-        """Run something on the loader's thread when it has nothing to read."""
-        self._loader.submit(work)
+        """Run something on a thread of its own; what fails is logged."""
+
+        def run() -> None:
+            try:
+                work()
+            except Exception:
+                log.exception("work in the background failed")
+
+        self._workers.submit(run)
 
     def settle(self, name: str, model: Model | None) -> None:
         """On the device thread, when `arrived` was told: the model is in memory now (or not)."""
-        self._loading.discard(name)
+        self._loading.pop(name, None)
         if model is not None:
             self._models[name], self._bytes[name] = model, model.bytes
 
@@ -83,7 +92,7 @@ class Residents:
         self._bytes = {name: model.bytes for name, model in self._models.items()}  # they grow by parts that were read later
         dropped = False
         for name in [name for name in self._models if name not in in_use]:
-            if self.bytes + wanted <= self.budget:
+            if self.bytes + sum(self._loading.values()) + wanted <= self.budget:
                 break
             self.drop(name)
             dropped = True
@@ -91,10 +100,14 @@ class Residents:
 
     def drop(self, name: str) -> None:
         """Forget a model; its memory is free when nobody else holds it."""
-        del self._models[name], self._bytes[name]
+        model = self._models.pop(name)
+        del self._bytes[name]
+        self.unloaded(name, model)
+        del model
+        gc.collect()  # pipelines and modules hold each other; until a collection the memory would not be free
         log.info("dropped %s from memory", name)
-        self.unloaded(name)
 
     def close(self) -> None:
-        self._loader.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._loader, self._workers):
+            pool.shutdown(wait=False, cancel_futures=True)
         self._models.clear()

@@ -54,7 +54,7 @@ REACHING = (
 
 
 def supports(denoiser: nn.Module) -> bool:
-    """Whether a step cache can be attached to it."""
+    """Whether a step cache can be attached to it, the module itself and not what stands in for it."""
     kind = type(denoiser).__name__
     if kind in CHAINS:
         return sum(len(getattr(denoiser, name)) for name in CHAINS[kind]) > 1 and not getattr(denoiser, "zero_cond_t", False)

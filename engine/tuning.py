@@ -16,10 +16,13 @@ from typing import Any
 
 import torch
 
-from engine import collate, probe
+from engine import collate, probe, rows, stepcache
+from engine.adapters import Adapters
 from engine.api import ModelCorrupt
 from engine.collate import Arguments
 from engine.model import Model
+from engine.rows import PLAIN
+from engine.stepcache import StepCache
 
 log = logging.getLogger("engine")
 
@@ -27,13 +30,22 @@ log = logging.getLogger("engine")
 BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 
 
-def settle(model: Model) -> None:
-    """What is done once, after reading: channels last for convolutions on an accelerator, and the card's quantisation. Raises ModelCorrupt."""
+def settle(model: Model, fixed_rows: int = 0) -> None:
+    """What is done once, after reading: channels last for convolutions on an accelerator, the card's quantisation, adapters, step cache. Raises ModelCorrupt.
+
+    With `fixed_rows`, adapters and the cache keep to computations whose bits do not depend on company either.
+    """
     denoiser = denoiser_of(model)
     if model.device.type == "cuda" and model.family.denoiser == "unet":
         denoiser.to(memory_format=torch.channels_last)
     if model.entry.quantise:
         quantise(denoiser, model.entry.quantise, model.entry.can.model)
+    pipeline = model.pipeline("words")
+    if model.entry.loras:
+        model.adapters = Adapters(type(pipeline), pipeline.components, model.entry.loras, steady=fixed_rows > 0)
+    if model.entry.step_cache > 0 and stepcache.supports(denoiser):
+        sizes = (fixed_rows,) if fixed_rows else BUCKETS if model.entry.compile else ()
+        model.step_cache = StepCache(denoiser, model.entry.step_cache, sizes=sizes)
 
 
 def quantise(denoiser: Any, kind: str, name: str) -> None:
@@ -85,15 +97,18 @@ class Compiled:
         return call
 
     def _look(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Before each forward: compiled blocks only for shapes whose kernels are there, so that nobody waits for a compiler."""
-        self._state.on = getattr(self._state, "warming", False) or shapes(args, kwargs) in self.warmed
+        """Before each forward: compiled blocks only for shapes whose kernels are there, so that nobody waits for a compiler, and only for plain rows: what
+        adapters and circular padding do was not there when they were compiled.
+        """
+        plain = all(row.traits == PLAIN for row in rows.now())
+        self._state.on = getattr(self._state, "warming", False) or (plain and shapes(args, kwargs) in self.warmed)
 
-    def warm(self, call: Arguments, rows: Sequence[int]) -> None:
+    def warm(self, call: Arguments, sizes: Sequence[int]) -> None:
         """Compile for these numbers of rows of `call`. Takes seconds to minutes each; any thread. What cannot be compiled goes on as it was."""
         torch.set_grad_enabled(False)
         self._state.warming = True
         try:
-            for size in rows:
+            for size in sizes:
                 widened = collate.concatenate([call] * size)
                 key = shapes(widened.args, widened.kwargs)
                 if key not in self.warmed:
@@ -124,11 +139,12 @@ def _shapes(value: Any) -> list[tuple[int, ...]]:
 class Warmer:
     """Decides what is compiled when: a model's own size as soon as it is read, another size when it was asked for OFTEN times.
 
-    `background` runs something on another thread than the device's; `ready` is told, on that thread, of a kind whose forwards are compiled from now on.
+    `background` runs something on another thread than the device's; `ready` is told, on that thread, of a kind whose forwards are compiled
+    from now on, up to so many rows.
     """
 
     background: Callable[[Callable[[], None]], None]
-    ready: Callable[[Hashable], None]
+    ready: Callable[[Hashable, int], None]
     backend: str = "inductor"
     often: int = 3
     _compiled: dict[str, Compiled] = field(default_factory=dict)
@@ -159,6 +175,6 @@ class Warmer:
 
         def work() -> None:
             compiled.warm(call, sizes)
-            self.ready((model.entry.can.model, width, height))
+            self.ready((model.entry.can.model, width, height), sizes[-1])
 
         self.background(work)

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from engine import memory, probe, tuning
-from engine.api import EngineDied, ModelCorrupt
+from engine.api import EngineDied, Lora, ModelCorrupt, UnsupportedOperation
 from engine.collate import Arguments
 from engine.local import LocalEngine
 from engine.model import Model
@@ -38,8 +39,8 @@ def loaded() -> Model:
 
 async def until(condition: Any) -> None:
     async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.01)  # noqa: ASYNC110  # it happens on another thread
+        while not condition():  # noqa: ASYNC110  # it happens on another thread
+            await asyncio.sleep(0.01)
 
 
 # ------------------------------------------------------------------------------------------------ models in memory
@@ -213,6 +214,58 @@ async def test_when_nothing_is_left_to_give_up_the_refusal_has_the_numbers() -> 
         await engine.aclose()
 
 
+# ------------------------------------------------------------------------------------------------ what a card asks for
+
+
+def lora(path: Path, seed: int) -> Path:
+    """An adapter of rank 2 on the tiny model's attentions, in diffusers' own spelling."""
+    torch.manual_seed(seed)
+    tensors = {}
+    for name, module in tuning.denoiser_of(loaded()).named_modules():
+        if name.endswith(("attn2.to_k", "attn2.to_v")):
+            tensors[f"unet.{name}.lora_A.weight"] = torch.randn(2, module.in_features)
+            tensors[f"unet.{name}.lora_B.weight"] = torch.randn(module.out_features, 2)
+    save_file(tensors, path)
+    return path
+
+
+async def test_each_request_has_adapters_of_its_own_beside_others_in_one_batch(tmp_path: Path) -> None:
+    model = twin(tmp_path, "dressed")
+    for seed, name in enumerate(("ink", "glow")):
+        lora(model / f"{name}.safetensors", seed)
+    (model / "card.toml").write_text(CARD + 'name = "dressed"\n[loras]\nink = "ink.safetensors"\nglow = "glow.safetensors"\n', encoding="utf-8")
+    write_manifest(model)
+    engine = local_engine([model], max_rows=8)
+    try:
+        assert engine.models()[0].loras == ("ink", "glow") and "lora" in engine.models()[0].operations
+        sets = [(), (Lora(name="ink", weight=0.8),), (Lora(name="ink"), Lora(name="glow", weight=-0.5))]
+        wanted = [imagine(model="dressed", loras=each) for each in sets]
+        alone = [pixels((await engine.run(each, {}, ignore)).frames[0].png) for each in wanted]
+        company = [pixels(result.frames[0].png) for result in await asyncio.gather(*(engine.run(each, {}, ignore) for each in wanted))]
+        for one, other in zip(alone, company, strict=True):
+            assert np.abs(one - other).max() <= 1
+        assert np.abs(alone[0] - alone[1]).max() > 1 and np.abs(alone[1] - alone[2]).max() > 1
+        with pytest.raises(UnsupportedOperation, match="--lora chalk"):
+            await engine.run(imagine(model="dressed", loras=(Lora(name="chalk"),)), {}, ignore)
+    finally:
+        await engine.aclose()
+
+
+async def test_a_cards_step_cache_takes_steps_over_and_keeps_nothing_of_who_has_ended(tmp_path: Path) -> None:
+    model = twin(tmp_path, "quick")
+    (model / "card.toml").write_text(CARD + 'name = "quick"\nstep_cache = 0.5\n', encoding="utf-8")
+    write_manifest(model)
+    engine = local_engine([model], max_rows=8)
+    try:
+        await engine.run(imagine(model="quick", steps=20), {}, ignore)
+        device = engine._device
+        assert device is not None
+        cache = device._models.get("quick").step_cache  # type: ignore[union-attr]
+        assert cache is not None and cache.taken > 0 and cache.bytes == 0
+    finally:
+        await engine.aclose()
+
+
 # ------------------------------------------------------------------------------------------------ compiled blocks
 
 
@@ -261,7 +314,7 @@ def test_a_size_is_compiled_when_it_was_asked_for_often() -> None:
     work: list[Any] = []
     ready: list[Any] = []
     model = loaded()
-    warmer = tuning.Warmer(work.append, ready.append, backend=counting([]))  # type: ignore[arg-type]
+    warmer = tuning.Warmer(work.append, lambda kind, rows: ready.append(kind), backend=counting([]))  # type: ignore[arg-type]
     warmer.arrived(model, 1)
     assert len(work) == 1
     for _ in range(5):

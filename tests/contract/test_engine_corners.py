@@ -321,7 +321,7 @@ def test_a_dropped_models_memory_is_free_at_once(how: str) -> None:
     from tests.contract.test_equality import Guest, party
 
     model = Model.load(Shelf.open([seeing()], pocket=False).entries[0], torch.device("cpu"))
-    residents = Residents(Model.load, 100, lambda name: None)  # type: ignore[arg-type]
+    residents = Residents(Model.load, 100, lambda name, model: None)  # type: ignore[arg-type]
     residents.settle("tiny", model)
     gc.collect()
     gc.disable()

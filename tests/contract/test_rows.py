@@ -179,9 +179,9 @@ def atelier(stock: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Ateli
     files = {name: tmp_path / f"{name}.safetensors" for name in ("ink", "glow")}
     ink, glow = write(files["ink"], stock, 4, 2.0, 1), write(files["glow"], stock, 3, 3.0, 2)
     expected = {PLAIN: fused(stock), INK: fused(stock, (ink, 0.8)), GLOW: fused(stock, (glow, -0.5)), BOTH: fused(stock, (ink, 0.3), (glow, 0.6))}
-    adapters = Adapters(StableDiffusionPipeline, stock.components, files, steady=fixed_rows > 0)
-    adapters.load(files)
-    return Atelier(House(stock, fixed_rows), expected)
+    house = House(stock, fixed_rows)
+    Adapters(StableDiffusionPipeline, stock.components, files, steady=fixed_rows > 0).load(files)  # behind the proxies, or through them: it is the same
+    return Atelier(house, expected)
 
 
 def visitors() -> list[Guest]:

@@ -56,7 +56,10 @@ def test_each_model_and_shape_has_a_cap_of_its_own_and_does_not_hold_up_the_othe
     assert joined(line, cap=32, caps={"large": 2}) == [0, 2, 3]  # alone of its kind it is drawn whatever its cap
 
 
-@given(st.lists(st.builds(Each, rows=st.integers(1, 9), left=st.integers(1, 50), kind=st.sampled_from("ab")), max_size=12), st.integers(0, 20), st.integers(1, 16))
+REQUESTS = st.builds(Each, rows=st.integers(1, 9), left=st.integers(1, 50), kind=st.sampled_from("ab"))
+
+
+@given(st.lists(REQUESTS, max_size=12), st.integers(0, 20), st.integers(1, 16))
 def test_the_cap_holds_unless_a_single_request_exceeds_it(line: list[Each], running: int, cap: int) -> None:
     who = joined(line, cap=cap, running={"a": running} if running else {})
     total = running + sum(line[i].rows for i in who)
