@@ -52,7 +52,7 @@ def enlarge(model: Model, canvas: Canvas, factor: int) -> Image.Image:
     network = model.upscaler
     if network is None:
         return codec.enlarge(canvas.start, factor)
-    turns = Proxy(network, {"__call__": Share.ROWS})
+    turns = Proxy(network, {"__call__": Share.TURN})
     return Image.fromarray(upscale.enlarge(turns, network.reach, np.asarray(canvas.start), factor, model.device, scale=network.scale))
 
 

@@ -21,7 +21,7 @@ from engine import probe, tuning
 from engine.api import ImagePrompt
 from engine.calls import Share, Task, Wanted
 from engine.collate import Arguments, concatenate, count_rows
-from engine.hub import Hub
+from engine.hub import ERRANDS, Hub
 from engine.model import Model
 from engine.residents import Residents
 from engine.rows import Row, Traits
@@ -71,22 +71,23 @@ def _one_thread() -> Iterator[None]:
 # ------------------------------------------------------------------------------------------------ whose turn it is
 
 
-def test_an_upscale_of_many_tiles_lets_others_step_in_between() -> None:
+@pytest.mark.parametrize(("share", "before"), [(Share.TURN, 2), (Share.ROWS, ERRANDS)], ids=["tiles take turns", "errands do not go first for ever"])
+def test_an_upscale_of_many_tiles_lets_others_step_in_between(share: Share, before: int) -> None:
     log: list[str] = []
 
     def noted(what: str) -> Callable[..., torch.Tensor]:
         return lambda x: log.append(what) or x  # type: ignore[func-returns-value]
 
     def upscale() -> None:
-        for _ in range(12):
-            send(noted("tile"), "upscaler", Share.ROWS, x=torch.zeros(1, 3))
+        for _ in range(40):
+            send(noted("tile"), "upscaler", share, x=torch.zeros(1, 3))
 
     def draw() -> None:
         for _ in range(4):
             send(noted("step"), "unet", Share.BATCH, x=torch.zeros(1, 3))
 
     run(Hub(max_rows=8, clock=time.perf_counter), task(upscale), task(draw))
-    assert log.index("step") < 6
+    assert log.index("step") <= before
 
 
 def test_a_cold_first_forward_does_not_make_its_model_wait_for_minutes() -> None:

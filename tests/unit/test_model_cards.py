@@ -93,7 +93,8 @@ def test_every_pipeline_on_the_list_is_one_of_diffusers_and_draws_from_words() -
 def test_what_diffusers_draws_from_words_is_on_the_list_unless_the_engine_says_why_not() -> None:
     from engine.families import refusal  # imports torch
 
-    assert {name: refusal(name) for name, family in PIPELINES.items() if family == "auto" and refusal(name)} == {}
+    refused = {name: refusal(name) for name, family in PIPELINES.items() if family == "auto" and refusal(name)}
+    assert not [why for why in refused.values() if "needs the package" not in why]  # which packages there are differs from machine to machine
     assert {name for name in known_to_diffusers() - set(PIPELINES) - EDITORS if not refusal(name)} == set()
 
 
