@@ -27,8 +27,8 @@ from engine.rows import Row
 
 __all__ = ["ERRANDS", "Call", "Cancelled", "Counters", "Hub", "Share", "Task", "Wanted", "is_out_of_memory", "seat", "stepped"]
 
-#: Calls that go first (words to encode, pictures to decode) in a row, before a forward of the others has its turn: enough for several requests that come together
-#: to begin together, and step together from then on.
+#: Calls that go first (words to encode, pictures to decode) in a row, before a forward of the others has its turn: enough for several requests that come
+#: together to begin together, and step together from then on.
 ERRANDS = 16
 #: Set inside each task's greenlet (every greenlet has a context of its own): how a proxy finds its hub and task.
 _seat: contextvars.ContextVar[tuple[Hub, Task] | None] = contextvars.ContextVar("seat", default=None)
