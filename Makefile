@@ -32,7 +32,7 @@ lint: $(VENV)/.installed-dev  ## style, types, import rules, container files
 	$(VENV)/bin/hadolint Dockerfile
 	$(PY) -m tests.check_compose compose.yaml
 
-bench: $(VENV)/.installed-dev  ## measurements, each printed as a ratio or a percentile (QUICK=1: the engine's only, about 40 seconds; ARGS="--write-docs")
+bench: $(VENV)/.installed-dev  ## measurements, each printed as a ratio or a percentile (QUICK=1: the engine's only, about a minute; ARGS="--write-docs")
 	$(PY) -m benchmarks.engine_load $(if $(QUICK),--quick) $(ARGS)
 ifndef QUICK
 	$(PY) -m benchmarks.engine_gpu

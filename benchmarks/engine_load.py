@@ -1,6 +1,6 @@
 """Speed, side by side in one run: the stock pipeline behind a lock, static batches, and the product's own hub, under the same Poisson stream of requests.
 
-`python -m benchmarks.engine_load` (`--quick`: one seed, few requests, about 40 seconds on two slow cores) prints each target with reached or short and writes
+`python -m benchmarks.engine_load` (`--quick`: one seed, few requests, about a minute on two slow cores) prints each target with reached or short and writes
 `benchmarks/results/`; `--write-docs` also fills the table in `docs/performance.md`. `benchmarks.engine_stream` says what the mix is and how time is counted.
 
 Every run is a process of its own (for its peak of memory), forked from this one after both models were loaded, with one torch thread; at most `--jobs` run at
@@ -206,7 +206,7 @@ def reported(plan: Plan, jobs: int, seconds: float, runs: Sequence[dict[str, Any
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The engine against the stock pipeline, under load.")
-    parser.add_argument("--quick", action="store_true", help="one seed, few requests: about 40 seconds on two slow cores")
+    parser.add_argument("--quick", action="store_true", help="one seed, few requests: about a minute on two slow cores")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="runs at a time (default: 2, or the number of cores)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the results are written")
     parser.add_argument("--write-docs", action="store_true", help="fill the table in docs/performance.md")
