@@ -38,9 +38,6 @@ class Row:
     index: int = 0  #: which row of that call
 
 
-PADDING = Row(None)
-
-
 class _Here(threading.local):
     now: tuple[Row, ...] = ()
 
