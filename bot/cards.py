@@ -10,18 +10,20 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
 
-from bot.domain import GRID, Action, Artifact, Button, Card, Job, Link, Picture, Select, Shown, Status, Verb, Visibility
+from bot.domain import CLIP, GRID, Action, Artifact, Button, Card, Job, Link, Picture, Select, Shown, Status, Verb, Visibility
 from bot.errors import BadWords
 from bot.messages import Catalogue, number
 from bot.prompts import parse
 from bot.prompts.flags import plain
-from engine.api import ImagineRequest, UpscaleRequest
+from engine.api import Capabilities, ImagineRequest, MorphRequest, UpscaleRequest
 
 MAX_EDGE = 4096  #: pixels; what an upscale may lead to
 MAX_ALT = 1000  #: characters (Discord takes 1,024, Slack 2,000)
 MAX_TITLE = 200
 IN_BUTTONS = 4  #: pictures; a larger grid has selects
 PRIVATE = "p"
+WATTS = 100.0  #: of a desktop computer without a graphics card, at work; WORDUP_WATTS says it better
+LEAST_ENERGY = 0.001  #: watt-hours worth telling apart
 
 Row = tuple[Button, ...]
 
@@ -39,6 +41,7 @@ def job_card(shown: Shown, catalogue: Catalogue, *, now: datetime, url: str = ""
         status=job.status,
         percent=percent(shown),
         pictures=_pictures(shown, catalogue),
+        clip=_clip(shown, catalogue),
         rows=rows,
         selects=selects,
         links=(Link(label=catalogue.say("card.open"), url=f"{url.rstrip('/')}/job/{job.id}"),) if url else (),
@@ -60,14 +63,18 @@ def choose_card(shown: Shown, catalogue: Catalogue) -> Card:
     )
 
 
-def params_card(shown: Shown, catalogue: Catalogue, *, direct: bool = False) -> Card:
-    """Seed and words, for one member alone; with the pictures when it goes to them directly."""
+def params_card(shown: Shown, catalogue: Catalogue, capabilities: Capabilities | None = None, *, watts: float = WATTS, direct: bool = False) -> Card:
+    """Seed and words, the model and what it is, what it cost, for one member alone; with the pictures when it goes to them directly.
+
+    `capabilities` are those of the job's model; None where it is not on the shelf any more. `watts`: what the machine takes while it draws.
+    """
     return Card(
         title=catalogue.say("card.details"),
         text=parent_line(shown.job, catalogue),
         code=shown.job.words,
         pictures=_pictures(shown, catalogue, apart=True) if direct else (),
-        details=details(shown, catalogue, more=True),
+        clip=_clip(shown, catalogue) if direct else None,
+        details=(*details(shown, catalogue, capabilities, more=True), *spent(shown, catalogue, watts)),
         visibility=Visibility.DIRECT if direct else Visibility.PRIVATE,
     )
 
@@ -127,6 +134,23 @@ def parent_line(job: Job, catalogue: Catalogue) -> str:
         case Verb.REMIX:
             return catalogue.say("card.parent_m")
     return catalogue.say("card.parent_r")
+
+
+def children_of(shown: Shown) -> tuple[Job, ...]:
+    """What came of it and can be looked at, oldest first: nobody is told of private ones that are not as private as the job itself."""
+    gone = (Status.FAILED, Status.CANCELLED)
+    return tuple(child for child in shown.children if child.status not in gone and (shown.job.private or not child.private))
+
+
+_RELATIONS = {Verb.PICK: "web.from_pick", Verb.VARY: "web.from_vary", Verb.REROLL: "web.from_reroll", Verb.UPSCALE: "web.from_upscale"}
+
+
+def relation(child: Job, catalogue: Catalogue) -> str:
+    """How a child came from its parent, in a word ("V2")."""
+    parent = child.parent
+    if parent is None:
+        return catalogue.say("web.from_words")
+    return catalogue.say(_RELATIONS.get(Verb(parent.verb), "web.from_remix"), number=parent.index + 1)
 
 
 def _status(shown: Shown, catalogue: Catalogue, now: datetime) -> str:
@@ -191,6 +215,17 @@ def _pictures(shown: Shown, catalogue: Catalogue, *, apart: bool = False) -> tup
     )
 
 
+def _clip(shown: Shown, catalogue: Catalogue) -> Picture | None:
+    found = next((each for each in shown.artifacts if each.index == CLIP), None)
+    if found is None or shown.job.status is not Status.DONE:
+        return None
+    words = plain_words(shown.job) or catalogue.say("card.untitled")
+    key = "card.alt_morph" if isinstance(shown.job.request, MorphRequest) else "card.alt_clip"
+    alt = shorten_to(lambda text: catalogue.say(key, words=text, model=shown.job.request.model), words)
+    name = f"wordup-{shown.job.id}-clip.webp"
+    return Picture(alt=alt, digest=found.digest, width=found.width, height=found.height, name=name, moves=True)
+
+
 def shorten_to(sentence: Callable[[str], str], words: str) -> str:
     """`sentence` of as many of the words as fit an alt text."""
     room = MAX_ALT - len(sentence(""))
@@ -202,8 +237,8 @@ def by(job: Job, catalogue: Catalogue) -> tuple[tuple[str, str], ...]:
     return ((catalogue.say("detail.by"), shorten(job.actor.name, 40)),) if job.actor.name else ()
 
 
-def details(shown: Shown, catalogue: Catalogue, *, more: bool = False) -> tuple[tuple[str, str], ...]:
-    """Label and value of what made it; `more` adds what only its owner asks for."""
+def details(shown: Shown, catalogue: Catalogue, capabilities: Capabilities | None = None, *, more: bool = False) -> tuple[tuple[str, str], ...]:
+    """Label and value of what made it; `more` adds what one has to ask for."""
     job, request = shown.job, shown.job.request
     found = [*by(job, catalogue)]
 
@@ -211,7 +246,8 @@ def details(shown: Shown, catalogue: Catalogue, *, more: bool = False) -> tuple[
         found.append((catalogue.say(f"detail.{key}"), value))
 
     drawn = frames(shown)
-    width, height = (drawn[0].width, drawn[0].height) if drawn else (request.width, request.height)
+    to_come = request.enlarge if isinstance(request, ImagineRequest) else 1
+    width, height = (drawn[0].width, drawn[0].height) if drawn else (to_come * request.width, to_come * request.height)
     add("seed", str(request.seed))
     add("size", f"{width} × {height}")
     if isinstance(request, ImagineRequest):
@@ -225,13 +261,40 @@ def details(shown: Shown, catalogue: Catalogue, *, more: bool = False) -> tuple[
                 add("sampler", request.scheduler)
     elif isinstance(request, UpscaleRequest):
         add("factor", f"{request.factor}×")
-    add("model", request.model)
+    add("model", _model(request.model, capabilities, catalogue))
+    if capabilities is not None:
+        add("licence", " ".join((f"{capabilities.licence.rstrip('.')}.", *capabilities.forbids)))
+        add("training", capabilities.training_data or catalogue.say("detail.training_unknown"))
     if job.started_at and job.ended_at and job.status is Status.DONE:
         add("took", catalogue.duration((job.ended_at - job.started_at).total_seconds()))
     if more:
-        add("cost", number(job.cost))
         add("id", job.id)
     return tuple(found)
+
+
+def _model(name: str, capabilities: Capabilities | None, catalogue: Catalogue) -> str:
+    """Its title, and the name that `--model` takes."""
+    if capabilities is None or capabilities.title in ("", name):
+        return name
+    return catalogue.say("detail.model_text", title=capabilities.title, name=name)
+
+
+def spent(shown: Shown, catalogue: Catalogue, watts: float) -> tuple[tuple[str, str], ...]:
+    """Label and value of what a job took: credits and, once it is drawn, its share of the device's time and an estimate of the energy."""
+    job = shown.job
+    found = [("cost", number(job.cost))]
+    if job.status is Status.DONE and job.device_seconds > 0:
+        energy = watt_hours(job.device_seconds, watts)
+        text = f"{energy:.3f}" if energy < 0.1 else number(energy)
+        key = "detail.energy_text" if energy >= LEAST_ENERGY else "detail.energy_little"
+        found.append(("device", catalogue.say("detail.device_text", seconds=job.device_seconds)))
+        found.append(("energy", catalogue.say(key, energy=text if energy >= LEAST_ENERGY else f"{LEAST_ENERGY}", watts=watts)))
+    return tuple((catalogue.say(f"detail.{key}"), value) for key, value in found)
+
+
+def watt_hours(device_seconds: float, watts: float) -> float:
+    """An estimate: the machine takes `watts` as long as it draws, and a request its share of that time."""
+    return device_seconds * watts / 3600
 
 
 # ------------------------------------------------------------------------------------------------ buttons
@@ -255,6 +318,11 @@ class _Maker:
             **more,  # type: ignore[arg-type]
         )
 
+    def family(self, shown: Shown) -> Row:
+        """Up to where it came from, and down to what came of it."""
+        down = (self.make(Verb.CHILDREN, "children"),) if children_of(shown) else ()
+        return (*self.parent(), *down)
+
     def parent(self) -> Row:
         """A way back to where a child came from."""
         if self._job.parent is None:
@@ -269,10 +337,10 @@ def _buttons(shown: Shown, catalogue: Catalogue) -> tuple[tuple[Row, ...], tuple
     maker = _Maker(job, catalogue)
     match job.status:
         case Status.QUEUED | Status.RUNNING:
-            return ((maker.make(Verb.CANCEL, "cancel", style="danger"),),), ()
+            return ((maker.make(Verb.CANCEL, "cancel", style="danger"), *maker.family(shown)),), ()
         case Status.FAILED | Status.CANCELLED:
             again = maker.make(Verb.REROLL, "retry", style="primary")
-            return ((again, maker.make(Verb.REMIX, "remix"), maker.make(Verb.DELETE, "delete", style="danger")),), ()
+            return ((again, maker.make(Verb.REMIX, "remix"), maker.make(Verb.DELETE, "delete", style="danger"), *maker.family(shown)),), ()
     drawn = frames(shown)
     kept = bool(drawn) and drawn[0].favourite
     star = maker.make(Verb.FAVOURITE, "favourite", hint="unfavourite_hint" if kept else "favourite_hint", pressed=kept)
@@ -281,16 +349,18 @@ def _buttons(shown: Shown, catalogue: Catalogue) -> tuple[tuple[Row, ...], tuple
     if len(drawn) <= 1:
         # An upscale of the same picture by the same model is the same picture: no reroll there.
         first = (*_upscales(drawn, maker), maker.make(Verb.VARY, "vary_one", index=0), *(() if isinstance(job.request, UpscaleRequest) else (reroll,)))
-        return _rows(first, (star, *common, *maker.parent())), ()
+        family = maker.family(shown)
+        beside = len(family) == 1  # a row has five
+        return _rows(first, (star, *common, *(family if beside else ())), () if beside else family), ()
     picks = tuple(maker.make(Verb.PICK, "pick", index=each.index) for each in drawn)
     varies = tuple(maker.make(Verb.VARY, "vary", index=each.index) for each in drawn)
     if len(drawn) <= IN_BUTTONS:
-        return _rows((*picks, reroll), (*varies, star), (*common, *maker.parent())), ()
+        return _rows((*picks, reroll), (*varies, star), (*common, *maker.family(shown))), ()
     selects = (
         Select(placeholder=catalogue.say("button.pick_many"), choices=picks),
         Select(placeholder=catalogue.say("button.vary_many"), choices=varies),
     )
-    return _rows((reroll, star, *common), maker.parent()), selects
+    return _rows((reroll, star, *common), maker.family(shown)), selects
 
 
 def _rows(*rows: Row) -> tuple[Row, ...]:

@@ -115,7 +115,7 @@ def imagine(
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from bot.app import App, new_id
-    from bot.chat.terminal import TerminalAdapter, inline_picture
+    from bot.chat.terminal import TerminalAdapter, inline_picture, written
     from bot.domain import Actor, Command, Place, ReplyTo, Status, Upload
 
     _imported()
@@ -164,17 +164,13 @@ def imagine(
                     return 2
                 shown = await bot.store.shown(card.job_id)
                 pictures = {a.index: await bot.blobs.get(a.digest) for a in shown.artifacts}
-        alone = len(pictures) == 1 or -1 not in pictures
-        if alone:
-            output.write_bytes(pictures[0])
-        else:
-            output.write_bytes(_as_png(pictures.pop(-1)))
-            for index, data in sorted(pictures.items()):
-                output.with_stem(f"{output.stem}-{index + 1}").write_bytes(data)
+        clip = written(output, pictures)
         seeds = ", ".join(str(a.seed) for a in shown.artifacts if a.index >= 0)
         console.print(f"{output}  (seed {seeds}, {shown.job.device_seconds:.1f} s)", markup=False, highlight=False)
+        if clip is not None:
+            console.print(f"{clip}  (how it took shape)", markup=False, highlight=False)
         if show and sys.stdout.isatty():
-            sys.stdout.write(inline_picture(pictures[0] if alone else output.read_bytes(), dict(os.environ)))
+            sys.stdout.write(inline_picture(output.read_bytes(), dict(os.environ)))
         return 0
 
     set_up(level="warning", style="console")
@@ -186,18 +182,6 @@ def imagine(
         console.print(f"The picture could not be read or written: {error}", markup=False)
         code = 1
     raise typer.Exit(code)
-
-
-def _as_png(data: bytes) -> bytes:
-    import io
-
-    from PIL import Image
-
-    if data.startswith(b"\x89PNG"):
-        return data
-    out = io.BytesIO()
-    Image.open(io.BytesIO(data)).save(out, "PNG")
-    return out.getvalue()
 
 
 @app.command()

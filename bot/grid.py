@@ -1,4 +1,4 @@
-"""Contact sheets: several pictures side by side in one. Called by `bot.workshop`.
+"""Contact sheets: several pictures side by side in one; and how large a clip is. Called by `bot.workshop`.
 
 `compose` is pure and slow (it decodes and encodes): `compose_async` runs it in this module's thread pool.
 """
@@ -34,28 +34,31 @@ def layout(count: int) -> tuple[int, int]:
     return columns, math.ceil(count / columns)
 
 
-def places(count: int, width: int, height: int, gap: int) -> tuple[tuple[int, int], ...]:
+def places(count: int, width: int, height: int) -> tuple[tuple[int, int], ...]:
     """Upper left corners, row by row; a short last row stands in the middle."""
     columns, rows = layout(count)
     corners = []
     for index in range(count):
         row, column = divmod(index, columns)
         missing = columns - (count - row * columns) if row == rows - 1 else 0
-        corners.append((column * (width + gap) + missing * (width + gap) // 2, row * (height + gap)))
+        corners.append((column * width + missing * width // 2, row * height))
     return tuple(corners)
 
 
 def compose(pictures: Sequence[bytes]) -> Sheet:
-    """Pictures of one size (PNG, WebP … bytes) → one PNG, with the first one's parameters in it. Raises ValueError when their sizes differ."""
+    """Pictures of one size (PNG, WebP … bytes) → one PNG, with the first one's parameters in it. Raises ValueError when their sizes differ.
+
+    Four of 512 pixels make a sheet of 1024: the frame between them lies over the outermost pixels of each.
+    """
     opened = [Image.open(io.BytesIO(each)) for each in pictures]
     width, height = opened[0].size if opened else (0, 0)
     if any(each.size != (width, height) for each in opened):
         raise ValueError(f"pictures of different sizes: {sorted({each.size for each in opened})}")
-    gap = max(2, width // 64)
+    frame = max(1, min(width, height) // 128)
     columns, rows = layout(len(opened))
-    sheet = Image.new("RGB", (columns * width + (columns - 1) * gap, rows * height + (rows - 1) * gap), _GROUND)
-    for picture, corner in zip(opened, places(len(opened), width, height, gap), strict=True):
-        sheet.paste(picture.convert("RGB"), corner)
+    sheet = Image.new("RGB", (columns * width, rows * height), _GROUND)
+    for picture, (left, top) in zip(opened, places(len(opened), width, height), strict=True):
+        sheet.paste(picture.convert("RGB").crop((frame, frame, width - frame, height - frame)), (left + frame, top + frame))
     notes = PngInfo()
     first = opened[0]
     for key, text in first.text.items() if isinstance(first, PngImageFile) else ():
@@ -63,6 +66,12 @@ def compose(pictures: Sequence[bytes]) -> Sheet:
     out = io.BytesIO()
     sheet.save(out, "PNG", compress_level=4, pnginfo=notes)
     return Sheet(out.getvalue(), *sheet.size)
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels, from the file's header alone: quick."""
+    with Image.open(io.BytesIO(data)) as opened:
+        return opened.size
 
 
 async def compose_async(pictures: Sequence[bytes]) -> Sheet:

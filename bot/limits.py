@@ -1,8 +1,9 @@
 """What a request costs, and what a small community allows. Pure; called by the studio (before submitting), the grammar's live hints and the queue.
 
-**One credit is one default grid**: `GRID_OF` pictures at the model's own size, steps and guidance, times the model's `cost_factor`. Everything
-else is in proportion to its megapixel-steps, whatever the device: half the steps cost half, 2 pictures half, twice the area twice, no guidance
-(half the forward passes) half, and starting from a picture at strength 0.6 runs, and costs, 0.6 of the steps.
+**One credit is one default grid**: `GRID_OF` pictures at the model's own size, steps and guidance, finished as they are shown, times the model's
+`cost_factor`. Everything else is in proportion to its megapixel-steps, whatever the device: half the steps cost half, 2 pictures half, twice the
+area twice, no guidance (half the forward passes) half; starting from a picture at strength 0.6, or `--stop 60`, runs, and costs, 0.6 of the steps. Enlarging
+is work, too (`ENLARGING`), whether it ends a drawing or is asked for by itself.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import math
 
 from bot.domain import Limits
-from engine.api import Capabilities, ImagineRequest, MorphRequest, Request, UpscaleRequest
+from engine.api import ENLARGING, Capabilities, ImagineRequest, MorphRequest, Request, UpscaleRequest
+from engine.efforts import usual
 
 GRID_OF = 4  #: pictures
-UPSCALE_STEPS = 1.0  #: an upscaled megapixel costs as much as this many steps on one
 SIGHT_STEPS = 3.0  #: a step that is also looked at (decoded, and scored with gradients) costs as much as this many
 QUANTUM = 1 / 256  #: credits; costs are rounded up to it, so that their sums and differences are exact in floating point
 
@@ -31,26 +32,33 @@ def megapixel_steps(request: Request) -> float:
     """The device's work: megapixels × steps × pictures, a step with guidance being the whole one."""
     match request:
         case ImagineRequest():
-            steps = max(1.0, request.steps * request.strength) if request.source is not None else float(request.steps)
+            steps = max(1.0, request.steps * request.stop * (request.strength if request.source is not None else 1.0))
             passes = _passes(request.guidance, len(request.parts) + sum(len(part.emphasis) for part in request.parts))
             seen = SIGHT_STEPS if request.clip or request.synthesis else 1.0
-            return _megapixels(request.width, request.height) * steps * request.rows * passes * seen
+            enlarged = _enlarging(request.width, request.height, request.enlarge) * request.count
+            return _megapixels(request.width, request.height) * steps * request.rows * passes * seen + enlarged
         case MorphRequest():
             return _megapixels(request.width, request.height) * request.steps * request.frames * _passes(request.guidance)
         case UpscaleRequest():
-            steps = max(1.0, request.steps * request.strength) * _passes(request.guidance, len(request.parts)) if request.creative else UPSCALE_STEPS
+            steps = max(1.0, request.steps * request.strength) * _passes(request.guidance, len(request.parts)) if request.creative else ENLARGING
             return _megapixels(request.width * request.factor, request.height * request.factor) * steps
 
 
 def megapixel_steps_per_credit(capabilities: Capabilities) -> float:
     """The work of the model's default grid."""
-    default = _megapixels(capabilities.width, capabilities.height) * capabilities.steps * GRID_OF
-    return default * _passes(capabilities.guidance)
+    width, height = capabilities.width, capabilities.height
+    effort = usual(capabilities)
+    a_picture = _megapixels(width, height) * effort.steps * _passes(effort.guidance) + _enlarging(width, height, capabilities.finish)
+    return a_picture * GRID_OF
 
 
 def seconds_per_credit(capabilities: Capabilities, pace: float) -> float:
     """Device seconds a credit of this model's work takes; `pace` is `Engine.pace`: seconds a megapixel-step."""
     return megapixel_steps_per_credit(capabilities) * pace / capabilities.cost_factor
+
+
+def _enlarging(width: int, height: int, factor: int) -> float:
+    return _megapixels(width * factor, height * factor) * ENLARGING if factor > 1 else 0.0
 
 
 def _megapixels(width: int, height: int) -> float:

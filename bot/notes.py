@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from bot.cards import PRIVATE, frames, plain_words, shorten
+from bot.cards import PRIVATE, frames, plain_words, relation, shorten
 from bot.domain import Action, Button, Card, Field, Form, Job, Link, Load, Page, Resend, Shown, Status, Verb, Visibility, Wallet
 from bot.errors import BadWords, BotError, Fault
 from bot.messages import Catalogue
@@ -17,6 +17,7 @@ from bot.prompts.flags import FLAGS
 from engine.api import Capabilities
 
 HISTORY = 10  #: entries on a history card: two rows of buttons
+CHILDREN = 20  #: on a card of what came of a job: four rows of buttons
 _BEFORE, _AFTER = 40, 30  #: characters shown around a mistake
 _LABEL = 80
 
@@ -124,6 +125,25 @@ def history_card(page: Page, search: str, catalogue: Catalogue) -> Card:
         action = Action(verb=Verb.SHOW, job_id=shown.job.id, argument=PRIVATE if shown.job.private else "")
         buttons.append(Button(label=str(number), hint=hint, action=action))
     return Card(title=catalogue.say("history.title"), text="\n".join(lines), rows=_fives(buttons), visibility=Visibility.PRIVATE)
+
+
+def children_card(shown: Shown, children: Sequence[Job], catalogue: Catalogue) -> Card:
+    """What came of a job: the newest CHILDREN of its children, a button to show each, and one to go back to it."""
+    newest = children[-CHILDREN:]
+    lines: list[str] = []
+    buttons: list[Button] = []
+    for number, child in enumerate(newest, 1 + len(children) - len(newest)):
+        words = shorten(plain_words(child), 60) or catalogue.say("card.untitled")
+        lines.append(catalogue.say("family.line", number=number, relation=relation(child, catalogue), words=words))
+        action = Action(verb=Verb.SHOW, job_id=child.id, argument=PRIVATE if child.private else "")
+        buttons.append(Button(label=str(number), hint=catalogue.say("button.show_hint", words=words), action=action))
+    back = Action(verb=Verb.SHOW, job_id=shown.job.id, argument=PRIVATE if shown.job.private else "")
+    up = Button(label=catalogue.say("family.back"), hint=catalogue.say("family.back_hint"), action=back)
+    if len(newest) < len(children):
+        lines.insert(0, catalogue.say("family.earlier", count=len(children) - len(newest)))
+    rows = (*_fives(buttons), (up,))
+    text = "\n".join(lines) or catalogue.say("family.none")
+    return Card(title=catalogue.say("family.title", words=shorten(plain_words(shown.job), 150)), text=text, rows=rows, visibility=Visibility.PRIVATE)
 
 
 def help_card(models: Sequence[Capabilities], catalogue: Catalogue) -> Card:

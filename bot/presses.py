@@ -10,6 +10,7 @@ from bot.domain import GRID, Action, Actor, Artifact, Job, Origin, Reaction, Sho
 from bot.errors import BadWords, NotFound, Refused
 from bot.prompts import parse, print_words
 from engine.api import Capabilities, ImagineRequest, Request, UpscaleRequest
+from engine.efforts import LEAST_STEPS, in_full
 
 VARIATION_STRENGTH = 0.6
 PICK_FACTOR = 2
@@ -26,7 +27,7 @@ REACTIONS: Mapping[str, tuple[Verb, int]] = {
 }
 
 #: Answered to the presser alone; everything else makes or moves a card all may see.
-QUIET = frozenset({Verb.PARAMS, Verb.CANCEL, Verb.DELETE, Verb.FAVOURITE, Verb.REMIX})
+QUIET = frozenset({Verb.PARAMS, Verb.CHILDREN, Verb.CANCEL, Verb.DELETE, Verb.FAVOURITE, Verb.REMIX})
 
 #: Another click within a second is no second wish.
 DRAWS = frozenset({Verb.PICK, Verb.VARY, Verb.REROLL, Verb.UPSCALE})
@@ -112,9 +113,12 @@ def varied(base: ImagineRequest, artifact: Artifact, capabilities: Capabilities,
     if "source" not in capabilities.operations:
         raise Refused("refused.no_source", model=capabilities.model)
     count = min(4, capabilities.max_count)
+    swift = {(each.steps, each.guidance) for each in (capabilities.draft, capabilities.quick) if each and each.steps < LEAST_STEPS}
+    if (base.steps, base.guidance) in swift:
+        base = in_full(base, capabilities)  # so few steps have no room for a strength
     fresh = ImagineRequest(model=base.model, parts=base.parts, width=base.width, height=base.height, steps=base.steps, guidance=base.guidance)
     kept = replace(fresh, unwanted=base.unwanted, scheduler=base.scheduler, loras=base.loras, tile=base.tile)
-    return replace(kept, source=artifact.digest, strength=VARIATION_STRENGTH, seed=seed, count=count)
+    return replace(kept, source=artifact.digest, strength=VARIATION_STRENGTH, seed=seed, count=count, enlarge=base.enlarge)
 
 
 def rerolled(job: Job, seed: int) -> Request:

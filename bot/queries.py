@@ -7,15 +7,16 @@ from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 from typing import Protocol
 
+from bot import notes
 from bot.board import Board
-from bot.cards import job_card
+from bot.cards import WATTS, children_of, job_card, params_card
 from bot.domain import Actor, Card, Family, Inbound, Job, Limits, Load, Page, Receipt, Shown, Status, Wallet
 from bot.errors import NotFound
 from bot.messages import Catalogue
 from bot.ports import Blobs, Store
 from bot.presses import may_see
 from bot.prompts.clean import clean
-from engine.api import Capabilities, Engine
+from engine.api import Capabilities, Engine, ModelMissing
 
 MAX_ANCESTORS = 50
 REMEMBERED = 4096  #: jobs whose words are at hand without looking them up
@@ -47,9 +48,11 @@ class Queries:
         *,
         clock: Callable[[], datetime],
         public_url: str | None = None,
+        watts: float = WATTS,
     ) -> None:
         self._store, self._blobs, self._engine, self._queue, self._board = store, blobs, engine, queue, board
         self._catalogue, self._limits, self._clock, self._url = catalogue, limits, clock, public_url or ""
+        self._watts = watts
         self._words: OrderedDict[str, str] = OrderedDict()
 
     # -- one job
@@ -85,6 +88,27 @@ class Queries:
 
     def _card(self, shown: Shown) -> Card:
         return job_card(shown, self._catalogue, now=self._clock(), url=self._url)
+
+    def _params(self, shown: Shown, *, direct: bool) -> Card:
+        """Everything about a picture, for whoever asked; about its model as long as that is on the shelf."""
+        try:
+            capabilities = self._engine.capabilities(shown.job.request.model)
+        except ModelMissing:
+            capabilities = None
+        return params_card(shown, self._catalogue, capabilities, watts=self._watts, direct=direct)
+
+    def _children(self, actor: Actor, shown: Shown) -> Card:
+        """What came of a job, as far as this actor may see it."""
+        return notes.children_card(shown, [child for child in children_of(shown) if may_see(actor, child)], self._catalogue)
+
+    async def _show(self, actor: Actor, job_id: str) -> Card:
+        """A job by its number, or the actor's newest. Raises NotFound."""
+        if job_id:
+            return await self.card(actor, job_id.upper())
+        newest = await self.history(actor, limit=1)
+        if not newest.items:
+            raise NotFound("error.nothing_yet")
+        return self._card(newest.items[0])
 
     def _remember(self, job: Job) -> None:
         """Keep its words at hand: a form must be shown before anything can be looked up."""

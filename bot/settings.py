@@ -57,6 +57,8 @@ class Settings(BaseSettings):
         0.0, ge=0, description="Memory for models' weights; past it the least recently used is dropped. 0 takes a share of what there is."
     )
 
+    watts: float = Field(100.0, gt=0, description="Watts this machine takes while it draws: pictures' details tell an estimate of their energy from it.")
+
     credits_cap: float = Field(60.0, gt=0, description="What a member's wallet holds at most. One credit is about one grid of four at default settings.")
     credits_per_hour: float = Field(30.0, ge=0, description="How fast a member's wallet refills.")
     queued_per_member: int = Field(10, ge=1, description="How many of a member's jobs may wait at once.")

@@ -15,7 +15,7 @@ import structlog
 
 from bot import notes, presses
 from bot.board import Board
-from bot.cards import choose_card, frames, params_card
+from bot.cards import WATTS, choose_card, frames
 from bot.clicks import Clicks
 from bot.domain import (
     Ack,
@@ -72,10 +72,14 @@ class WordUpStudio(Queries):
         new_seed: Callable[[], int],
         model: str = "",
         public_url: str | None = None,
+        watts: float = WATTS,
         link: Callable[[Actor], str] | None = None,
     ) -> None:
-        """`model` is the default one's name (empty: the shelf's first). `link` makes a one-time address that signs a member in to the studio page."""
-        super().__init__(store, blobs, engine, queue, board, catalogue, limits, clock=clock, public_url=public_url)
+        """`model` is the default one's name (empty: the shelf's first). `watts`: what the machine takes while it draws.
+
+        `link` makes a one-time address that signs a member in to the studio page.
+        """
+        super().__init__(store, blobs, engine, queue, board, catalogue, limits, clock=clock, public_url=public_url, watts=watts)
         self._uploads = Uploads(blobs)
         self._new_id, self._new_seed, self._model, self._link = new_id, new_seed, model, link
         self._clicks = Clicks(clock)
@@ -267,8 +271,10 @@ class WordUpStudio(Queries):
         match action.verb:
             case Verb.SHOW:
                 return self._card(shown)
+            case Verb.CHILDREN:
+                return self._children(actor, shown)
             case Verb.PARAMS:
-                return params_card(shown, self._catalogue, direct=by_reaction)
+                return self._params(shown, direct=by_reaction)
             case Verb.REMIX:
                 raise Refused("refused.unknown_button")  # its answer is a form, given by `greet`
             case Verb.CANCEL:
@@ -370,15 +376,6 @@ class WordUpStudio(Queries):
         if not count:
             return notes.note(self._catalogue, "queue.title", "queue.none_of_yours")
         return notes.note(self._catalogue, "queue.title", "queue.cancelled", count=count)
-
-    async def _show(self, actor: Actor, job_id: str) -> Card:
-        """A job by its number, or the actor's newest."""
-        if job_id:
-            return await self.card(actor, job_id.upper())
-        newest = await self.history(actor, limit=1)
-        if not newest.items:
-            raise NotFound("error.nothing_yet")
-        return self._card(newest.items[0])
 
     # ------------------------------------------------------------------------------------------ while typing
 

@@ -1,6 +1,6 @@
 """The one place where a Job meets the Engine. Called by `bot.queue` for every job it claimed.
 
-Blobs in → `engine.run` → frames and contact sheet → blobs → `store.finish`. What an engine reports as wrong becomes the job's failure, told
+Blobs in → `engine.run` → frames, contact sheet and clip → blobs → `store.finish`. What an engine reports as wrong becomes the job's failure, told
 and refunded by `store.fail`. Two things are not this module's to decide and go on to the queue: the engine died (the job is kept and drawn
 later), and a cancellation.
 """
@@ -9,26 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any
 
 import structlog
 
 from bot import grid
 from bot.board import Board
-from bot.domain import GRID, Artifact, Job, Said
+from bot.domain import CLIP, GRID, Artifact, Job, Said
 from bot.ports import Blobs, Store
 from engine.api import (
     BadInput,
     BadNumbers,
     Engine,
     EngineDied,
-    Frame,
     ImagineRequest,
     ModelCorrupt,
     ModelMissing,
     OutOfMemory,
     Progress,
+    Result,
     UnsupportedOperation,
 )
 
@@ -65,7 +65,7 @@ class Workshop:
         """The pictures, stored, and the device seconds they took; or why there are none."""
         try:
             result = await self._engine.run(job.request, await self._inputs(job), report)
-            return await self._keep(job, result.frames), result.device_seconds
+            return await self._keep(job, result), result.device_seconds
         except EngineDied:
             raise
         except Exception as error:
@@ -82,7 +82,8 @@ class Workshop:
         except KeyError as error:
             raise _SourceGone from error
 
-    async def _keep(self, job: Job, frames: Sequence[Frame]) -> tuple[Artifact, ...]:
+    async def _keep(self, job: Job, result: Result) -> tuple[Artifact, ...]:
+        frames, seed = result.frames, result.frames[0].seed
         artifacts = [
             Artifact(job_id=job.id, index=index, digest=await self._blobs.put(frame.png), seed=frame.seed, width=frame.width, height=frame.height)
             for index, frame in enumerate(frames)
@@ -90,7 +91,10 @@ class Workshop:
         if len(frames) > 1:
             sheet = await grid.compose_async([frame.png for frame in frames])
             digest = await self._blobs.put(sheet.data)
-            artifacts.insert(0, Artifact(job_id=job.id, index=GRID, digest=digest, seed=frames[0].seed, width=sheet.width, height=sheet.height))
+            artifacts.insert(0, Artifact(job_id=job.id, index=GRID, digest=digest, seed=seed, width=sheet.width, height=sheet.height))
+        if result.clip is not None:
+            width, height = grid.size(result.clip)
+            artifacts.insert(0, Artifact(job_id=job.id, index=CLIP, digest=await self._blobs.put(result.clip), seed=seed, width=width, height=height))
         return tuple(artifacts)
 
 

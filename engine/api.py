@@ -143,6 +143,7 @@ class ImagineRequest:
     clip: float = 0.0  #: image-text guidance, 0..1
     synthesis: bool = False  #: no denoiser at all: latents optimised against the image-text model
     video: bool = False  #: also a clip of the pictures forming
+    enlarge: int = 1  #: how many times larger each finished picture is made, 1, 2 or 4: by the model's upscaler, where it has one
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -299,6 +300,19 @@ Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """A way to run a model in fewer steps than it usually takes (`engine.efforts` makes requests of it)."""
+
+    steps: int
+    guidance: float = 1.0
+    lora: str = ""  #: the model's own adapter for it, which members are not shown; empty: the model as it is
+
+
+#: How far from a source each operation goes by itself, 0..1, unless a model's card says otherwise.
+STRENGTHS: Mapping[str, float] = {"source": 0.6, "vary_subtle": 0.35, "vary_strong": 0.65, "region": 0.9, "zoom": 0.8, "pan": 0.8}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What one model can do, and with which numbers. Drives menus, bounds and defaults; needs no torch to read."""
 
@@ -317,11 +331,15 @@ class Capabilities:
     max_guidance: float
     max_count: int
     schedulers: tuple[str, ...]  #: names accepted by `--sampler`
+    finish: int = 1  #: how many times larger its own upscaler makes a finished picture before it is shown: 1 (it has none), 2 or 4
     cost_factor: float = 1.0  #: against a megapixel-step of the reference model
     examples: tuple[str, ...] = ()  #: prompts it draws well
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: "things", "places", "styles", "colours": for autocomplete
     loras: tuple[str, ...] = ()  #: adapters on the shelf, by name
     controls: tuple[str, ...] = ()  #: kinds of maps it can follow: of "edges", "depth", "pose", "sketch"
+    draft: Effort | None = None  #: `--draft`; None: the model has no such way
+    quick: Effort | None = None  #: how it is run when nobody asks for steps or guidance; None: as `steps` and `guidance` say
+    strengths: Mapping[str, float] = field(default_factory=lambda: dict(STRENGTHS))  #: by what is done with a source, one for each of STRENGTHS
     training_data: str = ""  #: one line of what is known
     memory: int = 0  #: bytes its weights take on the device; 0: unknown
     forbids: tuple[str, ...] = ()  #: what the licence forbids, one plain sentence each
@@ -340,6 +358,10 @@ class EngineStats:
     words_encoded: int = 0  #: texts that had to be encoded
     models_loaded: int = 0  #: models in memory
     model_bytes: int = 0  #: what their weights take there
+
+
+#: What an enlarged megapixel costs a device, in steps of drawing one: near enough for prices and for estimates of time.
+ENLARGING = 0.25
 
 
 class Engine(Protocol):

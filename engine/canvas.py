@@ -7,7 +7,7 @@ No torch here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ class Canvas:
     keep: Image.Image | None = None  #: L, how much of `start` is put back over what was drawn, 255: all; None: nothing
     control: Image.Image | None = None  #: the map that is followed
     prompts: tuple[Image.Image, ...] = ()  #: pictures that stand where words stand
+    finished: Canvas | None = None  #: `start` and `keep` at the size of the enlarged picture, where the source has that many pixels
 
 
 EMPTY = Canvas()
@@ -50,7 +51,21 @@ def lay(request: Request, pictures: Mapping[str, Image.Image]) -> Canvas:
     control = edges.control_map(request.control, pictures[request.control.picture], *size) if request.control else None
     start, mask, keep = _start(request, pictures)
     prompts = tuple(_glanced(pictures[each.picture]) for each in request.image_prompts)
-    return Canvas(start=start, mask=mask, keep=keep, control=control, prompts=prompts)
+    return Canvas(start=start, mask=mask, keep=keep, control=control, prompts=prompts, finished=_finished(request, pictures))
+
+
+def _finished(request: ImagineRequest, pictures: Mapping[str, Image.Image]) -> Canvas | None:
+    """What is kept of a source that is as fine as the enlarged picture: brought to the canvas's own size it would lose what enlarging cannot give back."""
+    by, spot = request.enlarge, request.spot
+    if by == 1 or request.source is None or (request.mask is None and spot is None):
+        return None
+    shown = Spot(left=by * spot.left, top=by * spot.top, width=by * spot.width, height=by * spot.height) if spot else None
+    width, height = (shown.width, shown.height) if shown else (by * request.width, by * request.height)
+    source = pictures[request.source]
+    if source.width < width or source.height < height:
+        return None
+    start, _, keep = _start(replace(request, width=by * request.width, height=by * request.height, spot=shown, mix=()), pictures)
+    return Canvas(start=start, keep=keep)
 
 
 def _glanced(picture: Image.Image) -> Image.Image:

@@ -41,8 +41,12 @@ program in `engine/cards/`, from which a table inherits by `card = "sdxl-turbo"`
     image_adapter = "…"             # an IP-Adapter, and image_encoder for it
     sight = "…"                     # an image-text model (transformers' CLIPModel)
     upscaler = "upscaler"           # a super-resolution network (engine.upscale)
+    finish = 4                      # finished pictures are shown that many times larger (1, 2, 4), by that network; nothing without one
     loras = { ink = "ink.safetensors" }
     controls = { edges = "canny" }  # a ControlNet each
+    draft = { lora = "draft", steps = 1, guidance = 1.0 }  # `--draft`: one of `loras`, which members then do not see
+    quick = { lora = "quick", steps = 4, guidance = 1.0 }  # how it is run unless a member asks for steps or guidance
+    strengths = { zoom = 0.8, vary_subtle = 0.35 }  # how far from a source, by what is done with it (engine.api.STRENGTHS)
     sha256 = { "unet/diffusion_pytorch_model.safetensors" = "…" }
 
 `license`, `abilities`, `size_multiple`, `min_size`, `max_size` and `cost` are read too, for `licence`, `operations`, `multiple`, `min_edge`, `max_edge` and
@@ -61,7 +65,7 @@ from types import MappingProxyType
 from typing import Any
 
 from engine.abilities import ANY_SCHEDULER, EDGE, MULTIPLE, OPERATIONS, SCHEDULERS
-from engine.api import Capabilities, ModelCorrupt
+from engine.api import STRENGTHS, Capabilities, Effort, ModelCorrupt
 
 Table = Mapping[str, Any]
 
@@ -71,10 +75,10 @@ SHIPPED = Path(__file__).parent / "cards"
 FIELDS: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("name", "title", "family", "licence", "training_data", "hub", "revision", "where", "file", "config", "card"), str),
     **dict.fromkeys(("scheduler", "dtype", "variant", "quantise", "image_adapter", "image_encoder", "sight", "upscaler"), str),
-    **dict.fromkeys(("width", "height", "multiple", "min_edge", "max_edge", "steps", "max_steps", "max_count"), int),
+    **dict.fromkeys(("width", "height", "multiple", "min_edge", "max_edge", "steps", "max_steps", "max_count", "finish"), int),
     **dict.fromkeys(("guidance", "max_guidance", "cost_factor", "pace", "step_cache"), (int, float)),
     **dict.fromkeys(("forbids", "schedulers", "operations", "examples"), list),
-    **dict.fromkeys(("scheduler_config", "loras", "controls", "sha256"), dict),
+    **dict.fromkeys(("scheduler_config", "loras", "controls", "draft", "quick", "strengths", "sha256"), dict),
     **dict.fromkeys(("gated", "compile"), bool),
     "memory": (int, float, str),
 }
@@ -143,11 +147,14 @@ def capabilities(card: Table, *, family: str, name: str, operations: frozenset[s
     steps = int(card.get("steps", 20))
     max_guidance = float(card.get("max_guidance", 20.0))
     own = (str(card["scheduler"]),) if card.get("scheduler") else ()
+    draft, quick = _effort(card, "draft"), _effort(card, "quick")
+    loras = tuple(name for name in card.get("loras", ()) if name not in {effort.lora for effort in (draft, quick) if effort})
+    operations &= frozenset(map(str, card.get("operations", operations)))
     can = Capabilities(
         model=name,
         title=str(card.get("title", name)),
         licence=str(card.get("licence", "")),
-        operations=operations & frozenset(map(str, card.get("operations", operations))),
+        operations=operations if loras else operations - {"lora"},
         width=width,
         height=height,
         multiple=int(card.get("multiple", MULTIPLE.get(family, 16))),
@@ -159,11 +166,15 @@ def capabilities(card: Table, *, family: str, name: str, operations: frozenset[s
         max_guidance=max_guidance,
         max_count=min(9, int(card.get("max_count", 9))),
         schedulers=tuple(map(str, card.get("schedulers", SCHEDULERS if family in ANY_SCHEDULER else own))),
+        finish=int(card.get("finish", 1)),
         cost_factor=float(card.get("cost_factor", 1.0)),
         examples=tuple(map(_example, card.get("examples", words.get("examples", ())))),
         words={kind: _names(words[kind]) for kind in ("things", "places", "styles", "colours") if kind in words},
-        loras=tuple(card.get("loras", ())),
+        loras=loras,
         controls=tuple(card.get("controls", ())),
+        draft=draft,
+        quick=quick,
+        strengths=_strengths(card.get("strengths", {})),
         training_data=str(card.get("training_data", "")),
         memory=memory,
         forbids=tuple(map(str, card.get("forbids", ()))),
@@ -173,9 +184,39 @@ def capabilities(card: Table, *, family: str, name: str, operations: frozenset[s
         raise ValueError(f"sizes: {width}x{height} does not fit multiple={can.multiple}, {can.min_edge}..{can.max_edge}")
     if not (1 <= can.steps <= can.max_steps and can.max_count >= 1):
         raise ValueError("steps or max_count out of range")
+    for key, effort in (("draft", draft), ("quick", quick)):
+        if effort and not (1 <= effort.steps <= can.max_steps and 0 <= effort.guidance <= can.max_guidance):
+            raise ValueError(f"{key}: steps or guidance out of range")
+    if can.finish not in (1, 2, 4):
+        raise ValueError("finish must be 1, 2 or 4")
     if can.cost_factor <= 0:
         raise ValueError("cost_factor must be above zero")
     return can
+
+
+def _effort(card: Table, key: str) -> Effort | None:
+    """`draft` or `quick` of a card. Raises ValueError."""
+    if key not in card:
+        return None
+    said = dict(card[key])
+    if strange := [name for name in said if name not in ("lora", "steps", "guidance")]:
+        raise ValueError(f"{key}: {strange[0]} is not one of lora, steps, guidance")
+    if "steps" not in said:
+        raise ValueError(f"{key}: steps is not given")
+    lora = str(said.get("lora", ""))
+    if lora and lora not in card.get("loras", {}):
+        raise ValueError(f"{key}: {lora!r} is not among loras")
+    return Effort(steps=int(said["steps"]), guidance=float(said.get("guidance", 1.0)), lora=lora)
+
+
+def _strengths(said: Table) -> dict[str, float]:
+    """All of STRENGTHS, as the card has them. Raises ValueError."""
+    if strange := [name for name in said if name not in STRENGTHS]:
+        raise ValueError(f"strengths: {strange[0]} is not one of {', '.join(STRENGTHS)}")
+    found = {name: float(said.get(name, usual)) for name, usual in STRENGTHS.items()}
+    if wrong := [name for name, value in found.items() if not 0 <= value <= 1]:
+        raise ValueError(f"strengths: {wrong[0]} is not within 0..1")
+    return found
 
 
 def one_of(card: Table, key: str, default: str, known: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 
 from engine.api import BadInput, Capabilities, ImagineRequest, MorphRequest, Part, Request, Spot, UnsupportedOperation, UpscaleRequest
+from engine.efforts import own_adapters
 
 #: Pictures that may be drawn for the best of them to be kept.
 MOST_TO_CHOOSE_FROM = 16
@@ -50,13 +51,14 @@ def _missing(request: ImagineRequest, can: Capabilities) -> dict[str, bool]:
         "blending pictures": ("mix", bool(request.mix)),
         "image prompts": ("image_prompt", any(not each.style for each in request.image_prompts)),
         "--sref": ("style", any(each.style for each in request.image_prompts)),
-        "--lora": ("lora", bool(request.loras)),
+        "--lora": ("lora", any(each.name not in own_adapters(can) for each in request.loras)),
         "--tile": ("tile", request.tile),
         "--stop": ("stop", request.stop < 1),
         "--best": ("best", request.best_of > 0),
         "--clip": ("clip", request.clip > 0),
         "--synthesis": ("synthesis", request.synthesis),
         "--video": ("video", request.video),
+        "upscale": ("upscale", request.enlarge > 1),
     }
     if request.control:
         asked[f"--control {request.control.kind}"] = (f"control:{request.control.kind}", True)
@@ -87,11 +89,12 @@ def _numbers(request: ImagineRequest | MorphRequest, can: Capabilities) -> dict[
 
 
 def _bounds(request: ImagineRequest, can: Capabilities) -> dict[str, bool]:
-    unknown = next((each.name for each in request.loras if each.name not in can.loras), None)
+    unknown = next((each.name for each in request.loras if each.name not in can.loras and each.name not in own_adapters(can)), None)
     return {
         "--n": not 1 <= request.count <= can.max_count,
         "--strength": not 0 <= request.strength <= 1,
         "--stop": not 0.1 <= request.stop <= 1,
+        f"upscale {request.enlarge}x": request.enlarge not in (1, 2, 4),
         "--best": request.best_of != 0 and not request.count <= request.best_of <= MOST_TO_CHOOSE_FROM,
         "--clip": not 0 <= request.clip <= 1,
         f"--lora {unknown}": unknown is not None,

@@ -185,6 +185,7 @@ def _further(request: ImagineRequest) -> dict[str, object]:
         "Lora": " ".join(f"{each.name}:{each.weight:g}" for each in request.loras),
         "Tiling": request.tile,
         "Stop": f"{request.stop:.0%}" if request.stop < 1 else "",
+        "Hires upscale": request.enlarge if request.enlarge > 1 else "",
         "Best of": request.best_of,
         "CLIP guidance": f"{request.clip:g}" if request.clip else "",
         "Synthesis": request.synthesis,

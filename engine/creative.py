@@ -1,5 +1,7 @@
 """Larger pictures: by a network alone, or drawn anew tile by tile. Used by `engine.perform`, inside a hub's task on the device thread.
 
+A finished picture is enlarged here, too, when its request says so: after decoding and choosing, each tile a turn of the device, so that nobody waits for all.
+
 A creative upscale enlarges the picture first, then draws it anew by image-to-image in tiles of the size the model was trained on, so that it works for any size
 and any model that starts from pictures. Tiles overlap and fade into one another. What a tile changes is the detail alone: its coarse colours are those of the
 enlarged picture, or neighbours would drift apart (the idea of the wavelet correction of StableSR, Wang et al. 2023, arXiv:2305.07015).
@@ -13,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine import codec, hub, upscale
-from engine.api import BadInput, Capabilities, UpscaleRequest
+from engine import codec, hub, results, upscale
+from engine.api import BadInput, Capabilities, ImagineRequest, UpscaleRequest
 from engine.canvas import Canvas
 from engine.codec import Pixels
 from engine.hub import Share
@@ -45,20 +47,27 @@ class Box:
         return (self.left, self.top, self.left + self.width, self.top + self.height)
 
 
-def enlarge(model: Model, canvas: Canvas, factor: int) -> Image.Image:
-    """The source 2× or 4× larger: by the model's network, where each tile is a turn of the device; by filters where it has none."""
-    if canvas.start is None:
-        raise BadInput("there is no picture to start from")
+def enlarge(model: Model, picture: Image.Image, factor: int) -> Image.Image:
+    """The picture 2× or 4× larger: by the model's network, where each tile is a turn of the device; by filters where it has none."""
     network = model.upscaler
     if network is None:
-        return codec.enlarge(canvas.start, factor)
+        return codec.enlarge(picture, factor)
     turns = Proxy(network, {"__call__": Share.TURN})
-    return Image.fromarray(upscale.enlarge(turns, network.reach, np.asarray(canvas.start), factor, model.device, scale=network.scale))
+    return Image.fromarray(upscale.enlarge(turns, network.reach, np.asarray(picture), factor, model.device, scale=network.scale))
+
+
+def finish(model: Model, request: ImagineRequest, canvas: Canvas, drawn: Drawn) -> Drawn:
+    """The pictures as large as the request wants them."""
+    if request.enlarge == 1:
+        return drawn
+    return results.larger(request, canvas, drawn, lambda picture: enlarge(model, picture, request.enlarge))
 
 
 def draw(model: Model, request: UpscaleRequest, canvas: Canvas, watch: Watch) -> Drawn:
     """The enlarged picture; with new detail if the request is creative."""
-    large = enlarge(model, canvas, request.factor)
+    if canvas.start is None:
+        raise BadInput("there is no picture to start from")
+    large = enlarge(model, canvas.start, request.factor)
     if request.creative:
         large = _drawn_anew(model, request, large, watch)
     return Drawn(np.asarray(large)[None])

@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine.api import EngineDied, EngineError, EngineStats, ImagineRequest, OutOfMemory, Request
+from engine.api import ENLARGING, EngineDied, EngineError, EngineStats, ImagineRequest, OutOfMemory, Request
 from engine.canvas import Canvas
 from engine.codec import Pixels
 from engine.importing import keep_kernels, no_collections, preload_torch
@@ -396,7 +396,8 @@ class Device(threading.Thread):
         """Exponential average of the device seconds a megapixel-step takes."""
         if isinstance(request, ImagineRequest) and not (request.clip or request.synthesis):
             steps = request.steps * (request.strength if request.source else 1.0)
-            pace = seconds / max(1e-9, request.rows * max(1.0, steps) * request.width * request.height / 1e6)
+            enlarging = ENLARGING * request.count * request.enlarge**2 if request.enlarge > 1 else 0.0
+            pace = seconds / max(1e-9, (request.rows * max(1.0, steps) + enlarging) * request.width * request.height / 1e6)
             self.paces[request.model] = pace + 0.7 * (self.paces.get(request.model, pace) - pace)
 
 

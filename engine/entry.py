@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,7 @@ def build(
         sight=paths["sight"] is not None,
     )
     can = cards.capabilities(card, family=family, name=name, operations=operations, memory=memory, words=cards.read_vocabulary(folder))
+    can = can if paths["upscaler"] else replace(can, finish=1)
     step_cache = float(card.get("step_cache", 0.0))
     if not 0 <= step_cache < 1:
         raise ValueError("step_cache must be at least 0 and below 1")

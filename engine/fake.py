@@ -191,7 +191,8 @@ def _drawn(request: Request, canvas: Canvas) -> Drawn:
     pictures = [np.asarray(_picture(request, seed, canvas)) for seed in seeds]
     kept = sorted(range(len(seeds)), key=lambda k: hashlib.sha256(pictures[k].tobytes()).digest())[: request.count] if request.best_of else range(len(seeds))
     film = [_forming(request, canvas, step) for step in range(1, _steps(request))] if request.video else []
-    return Drawn(np.stack([pictures[k] for k in kept]), [[step[k] for k in kept] for step in film[:FILM]], [seeds[k] for k in kept])
+    found = Drawn(np.stack([pictures[k] for k in kept]), [[step[k] for k in kept] for step in film[:FILM]], [seeds[k] for k in kept])
+    return results.larger(request, canvas, found, lambda picture: codec.enlarge(picture, request.enlarge)) if request.enlarge > 1 else found
 
 
 def _enlarged(request: UpscaleRequest, canvas: Canvas) -> Image.Image:

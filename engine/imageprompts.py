@@ -117,6 +117,8 @@ class Adapter:
         processors = unet._convert_ip_adapter_attn_to_diffusers([state], low_cpu_mem_usage=False)
         projection = unet._convert_ip_adapter_image_proj_to_diffusers(state["image_proj"], low_cpu_mem_usage=False)
         attentions = {name: each for name, each in processors.items() if isinstance(each, IPAdapterAttnProcessor2_0)}
+        if not any(name.startswith(style) for name in attentions):  # a smaller network than the family's: its last attentions draw style
+            style = [name for name in attentions if name.startswith("up_blocks.")][-1].split("attentions")[0]
         seeing = CLIPVisionModelWithProjection.from_pretrained(encoder, local_files_only=True, use_safetensors=True, dtype=unet.dtype)
         for module in (*attentions.values(), projection, seeing):
             module.to(unet.device, unet.dtype).eval().requires_grad_(False)

@@ -43,7 +43,7 @@ def perform(model: Model, request: Request, canvas: Canvas, watch: Watch) -> Dra
     if isinstance(request, ImagineRequest):
         draw = synthesis.draw if request.synthesis else operations.draw
         drawn = draw(model, request, canvas, watch)
-        return sight.best(model, request, drawn) if request.best_of else drawn
+        return creative.finish(model, request, canvas, sight.best(model, request, drawn) if request.best_of else drawn)
     if isinstance(request, MorphRequest):
         return operations.morph(model, request, watch)
     return creative.draw(model, request, canvas, watch)

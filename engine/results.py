@@ -5,8 +5,8 @@ No torch here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ MORPH_EDGE = 1024
 #: Milliseconds for which a clip shows each of its pictures, and its ends.
 PAUSE = {"forming": 90, "morph": 120}
 HOLD = {"forming": 1500, "morph": 500}
+#: Pixels of the other side that a seamless picture is enlarged with: as far as an upscaler sees.
+WRAP = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,26 @@ class Drawn:
     images: NDArray[Any]  #: pictures × height × width × 3, real in 0..1 or 8 bits
     forming: Sequence[Sequence[Pixels]] = ()  #: how they came about: at a few steps, each picture small
     seeds: Sequence[int] | None = None  #: when they are not the grid's own
+    enlarged: bool = False  #: already larger than the canvas (`larger`)
+
+
+def larger(request: ImagineRequest, canvas: Canvas, drawn: Drawn, enlarge: Callable[[Image.Image], Image.Image]) -> Drawn:
+    """The pictures enlarged one by one, with what they keep of the source in place: an upscaler should see no seam, nor make one where left meets right."""
+    kept = [canvases.put_back(_picture(image), canvas) for image in drawn.images]
+    pictures = [_wrapped(picture, enlarge, request.enlarge) if request.tile else enlarge(picture) for picture in kept]
+    return replace(drawn, images=np.stack([np.asarray(picture) for picture in pictures]), enlarged=True)
+
+
+def _wrapped(picture: Image.Image, enlarge: Callable[[Image.Image], Image.Image], by: int) -> Image.Image:
+    beyond = np.pad(np.asarray(picture), ((WRAP, WRAP), (WRAP, WRAP), (0, 0)), mode="wrap")
+    edge = by * WRAP
+    return enlarge(Image.fromarray(beyond)).crop((edge, edge, edge + by * picture.width, edge + by * picture.height))
 
 
 def finish(request: Request, canvas: Canvas, drawn: Drawn, sampler: str) -> tuple[tuple[Frame, ...], bytes | None]:
     """The files of the pictures, and the clip where one was asked for. `sampler` is the model's own scheduler, for the PNG's text."""
-    pictures = [canvases.put_back(_picture(image), canvas) for image in drawn.images]
+    over = (canvas.finished or canvases.EMPTY) if drawn.enlarged else canvas
+    pictures = [canvases.put_back(_picture(image), over) for image in drawn.images]
     seeds = drawn.seeds or _seeds(request, len(pictures))
     return tuple(frame(request, seed, picture, sampler) for seed, picture in zip(seeds, pictures, strict=True)), _clip(request, pictures, drawn.forming)
 

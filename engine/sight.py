@@ -68,6 +68,11 @@ class Sight:
         seen: torch.Tensor = self._look(images)
         return seen
 
+    @property
+    def scale(self) -> float:
+        """What it was trained to multiply its cosines by, before they become likelihoods."""
+        return float(self._network.logit_scale.detach().exp())
+
     def parameters(self) -> Iterator[torch.nn.Parameter]:
         """Its weights."""
         parameters: Iterator[torch.nn.Parameter] = self._network.parameters()

@@ -3,8 +3,9 @@
 Two kinds are read. A `.safetensors` file (or a folder with one and no `config.json`) is one of the published networks that the package spandrel knows
 (Real-ESRGAN, SwinIR, DAT …), 2× or 4×. Spandrel needs torchvision, so it is not installed with the bot: it is for machines with a GPU.
 The other kind is ours: `upscaler/config.json` gives `channels` and `blocks`, `upscaler/model.safetensors` the weights. The network (a plain residual one, after
-EDSR, arXiv:1707.02921) adds detail to the bicubically enlarged picture: conv 3→C, `blocks` × (x + relu(conv C→C)), conv C→48, pixel shuffle by 4.
-It enlarges 4×; 2× is that, averaged down. A model without one is served by `engine.codec.enlarge`.
+EDSR, arXiv:1707.02921) adds detail to the bicubically enlarged picture. It works on squares of 2 × 2 pixels, which lets it see twice as far for half the work:
+pixel unshuffle by 2, conv 12→C, `blocks` × (x + leaky relu(conv C→C)), conv C→192, pixel shuffle by 8. It enlarges 4×; 2× is that, averaged down. A model
+without one is served by `engine.codec.enlarge`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch.nn import functional as F
 from engine.codec import Pixels
 
 FACTOR = 4
+FOLD = 2  #: edge of the squares our network works on; tiles begin at multiples of it
 TILE = 128  #: pixels of the source that one forward enlarges, along each side
 
 
@@ -31,17 +33,19 @@ class SuperResolution(nn.Module):
 
     def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()
-        self.head = nn.Conv2d(3, channels, 3, padding=1)
+        self.head = nn.Conv2d(3 * FOLD**2, channels, 3, padding=1)
         self.body = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(blocks))
-        self.tail = nn.Conv2d(channels, 3 * FACTOR * FACTOR, 3, padding=1)
+        self.tail = nn.Conv2d(channels, 3 * (FOLD * FACTOR) ** 2, 3, padding=1)
         self.scale = FACTOR
-        self.reach = blocks + 2 + 2  #: how far a source pixel's influence goes: one a convolution, and the bicubic kernel's two
+        self.reach = FOLD * (blocks + 2 + 2)  #: how far a source pixel's influence goes: one square a convolution, one the square itself, one bicubic's
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        hidden = self.head(image)
+        height, width = image.shape[-2:]
+        even = F.pad(image, (0, -width % FOLD, 0, -height % FOLD), mode="replicate")
+        hidden = self.head(F.pixel_unshuffle(even - 0.5, FOLD))
         for conv in self.body:
-            hidden = hidden + F.relu(conv(hidden))
-        detail = F.pixel_shuffle(self.tail(hidden), FACTOR)
+            hidden = hidden + F.leaky_relu(conv(hidden), 0.2)
+        detail = F.pixel_shuffle(self.tail(hidden), FOLD * FACTOR)[..., : FACTOR * height, : FACTOR * width]
         return detail + F.interpolate(image, scale_factor=FACTOR, mode="bicubic", align_corners=False)
 
 
@@ -71,6 +75,9 @@ def load(folder: Path, device: torch.device) -> SuperResolution | Published | No
     files = sorted(folder.glob("*.safetensors"))
     weights = {name: value.float() for file in files for name, value in load_file(file).items()}
     network.load_state_dict(weights)
+    for conv in network.modules():
+        if isinstance(conv, nn.Conv2d):  # a CPU's convolutions take two thirds of the time so
+            conv.weight.data = conv.weight.data.contiguous(memory_format=torch.channels_last)
     return network.eval().to(device)
 
 

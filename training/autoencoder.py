@@ -1,4 +1,4 @@
-"""Stage 3: the autoencoder, 128 × 128 RGB ⇄ 8 × 8 × 32 latents (`python -m training.autoencoder WORK --seconds 900`).
+"""Stage 3: the autoencoder, 128 × 128 RGB ⇄ 8 × 8 × 48 latents (`python -m training.autoencoder WORK --seconds 900`).
 
 A stock `AutoencoderTiny` of factor 16. Its encoder is not trained but computed: the principal components of 16 × 16 patches, written
 into its strided convolutions. Latents are known (and smooth) from the first minute, so the denoiser need not wait, and the decoder can
@@ -23,9 +23,9 @@ from training.common import Log, ema_update, parameters, save_whole, warmup_cosi
 from training.dataset import draw, pixels
 from training.scenes import sheet
 
-LATENT_CHANNELS = 32
+LATENT_CHANNELS = 48
 WIDTH = 64  # of the encoder: components kept of an 8 × 8 patch
-DECODER_WIDTH, DECODER_BLOCKS = 32, (4, 5, 2, 1, 0)
+DECODER_WIDTH, DECODER_BLOCKS = 48, (3, 5, 3, 1, 0)
 #: Standard deviation of the latents inside the autoencoder: small enough for the decoder's tanh clamp at ±3 to be nearly a line.
 SPREAD = 0.4
 #: Pictures whose patches the components are computed from.
@@ -43,7 +43,7 @@ def build() -> Any:
 
 def to_tensor(pictures: np.ndarray) -> torch.Tensor:
     """uint8 (N, H, W, 3) pictures → float (N, 3, H, W) in −1..1, channels last in memory."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def _fold(x: torch.Tensor) -> torch.Tensor:
@@ -109,6 +109,39 @@ def detail_loss(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         total = total + 0.8 * ((a - F.interpolate(low_a, scale_factor=2)) - (b - F.interpolate(low_b, scale_factor=2))).abs().mean()
         a, b = low_a, low_b
     return total + (a - b).abs().mean()
+
+
+@torch.no_grad()
+def inherit(work: Path, shipped: Path) -> None:
+    """Begin at the encoder of the model directory `shipped`: its components stay the first ones, so a denoiser that knows them can go on; more are added.
+
+    The added ones are the leading components of what the shipped ones leave of a patch. The decoder starts anew.
+    """
+    kind: Any = AutoencoderTiny
+    theirs = [layer for layer in kind.from_pretrained(shipped / "vae", torch_dtype=torch.float32).encoder.layers if isinstance(layer, torch.nn.Conv2d)]
+    torch.manual_seed(1)
+    model = build()
+    ease_decoder(model)
+    layers = [layer for layer in model.encoder.layers if isinstance(layer, torch.nn.Conv2d)]
+    for own, known in zip(layers[:-1], theirs[:-1], strict=True):
+        own.load_state_dict(known.state_dict())
+    x = (to_tensor(draw(pixels(work), FITTED, np.random.default_rng(1))) + 1) / 2
+    for layer in layers[:-1]:
+        x = layer(x)
+    known = theirs[-1].weight[:, :, 1, 1]
+    kept = torch.linalg.qr(known.T)[0]
+    left = x - torch.einsum("ck,nkhw->nchw", kept, torch.einsum("ck,nchw->nkhw", kept, x))
+    rows, values = _components(left, LATENT_CHANNELS - len(known))
+    # What a shipped component was multiplied by beyond its own size, so that the added ones are evened out alike.
+    unit = known / known.norm(dim=1, keepdim=True)
+    size = (known.norm(dim=1) * torch.einsum("oc,nchw->nohw", unit, x).std((0, 2, 3)) ** WHITENING).median()
+    added = rows * size / values.sqrt()[:, None] ** WHITENING
+    weight, bias = layers[-1].weight, layers[-1].bias
+    weight.zero_()
+    weight[: len(known), :, 1, 1], weight[len(known) :, :, 1, 1] = known, added
+    bias[: len(known)] = theirs[-1].bias
+    bias[len(known) :] = -torch.einsum("oc,nchw->nohw", added, x).mean((0, 2, 3))
+    save_whole({"model": model.state_dict(), "step": 0, "seconds": 0.0}, work / "autoencoder.pt")
 
 
 def load(work: Path) -> Any:

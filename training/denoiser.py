@@ -1,4 +1,4 @@
-"""Stage 4: the denoiser (`python -m training.denoiser WORK --seconds 3000`): a stock `UNet2DConditionModel` on 8 × 8 × 32 latents.
+"""Stage 4: the denoiser (`python -m training.denoiser WORK --seconds 3000`): a stock `UNet2DConditionModel` on 8 × 8 × 48 latents.
 
 v-prediction under the DDPM forward process (Ho et al. 2020; Salimans & Ho 2022). The schedule ends at a signal-to-noise ratio of
 about 1e-5, so every stock sampler may start from pure noise without being told so. The words reach the network twice: pooled, in the
@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import DDPMScheduler, UNet2DConditionModel
@@ -33,15 +35,40 @@ SCHEDULE: dict[str, Any] = {
 }
 #: Part of the captions replaced by the empty one, which classifier-free guidance steers away from.
 BLANK = 0.1
+#: Part of the batches that are square; the others are of the other shapes.
+SQUARES = 0.85
+#: Part of the square batches that show a single thing, at the start and at the end: what things look like comes before how they stand to each other.
+LONE = (0.9, 0.55)
+#: How much more an error counts where a thing stands; and the power of a target's variance, channel by channel, that its error is divided by.
+EYE, EVENING = 2.0, 0.5
+#: Scenes that a channel's variance is measured on.
+SPREAD_OF = 4_000
+#: Timesteps are drawn from a uniform number to this power.
+LEAN = 0.8
 
 
 def build() -> Any:
     return UNet2DConditionModel(
         sample_size=8, in_channels=autoencoder.LATENT_CHANNELS, out_channels=autoencoder.LATENT_CHANNELS, block_out_channels=(96, 128), layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), mid_block_type="UNetMidBlock2DCrossAttn",
-        cross_attention_dim=384, attention_head_dim=(3, 4), use_linear_projection=True, addition_embed_type="text", addition_embed_type_num_heads=12,
-        resnet_time_scale_shift="scale_shift", norm_num_groups=16,
+        cross_attention_dim=384, attention_head_dim=(3, 4), transformer_layers_per_block=(1, 2), use_linear_projection=True, addition_embed_type="text",
+        addition_embed_type_num_heads=12, resnet_time_scale_shift="scale_shift", norm_num_groups=16,
     )  # fmt: skip
+
+
+@torch.no_grad()
+def inherit(model: Any, shipped: Path) -> None:
+    """Begin at the U-Net of the model directory `shipped`. Latent channels and layers of attention that it does not have yet start by adding nothing."""
+    kind: Any = UNet2DConditionModel
+    theirs = kind.from_pretrained(shipped / "unet", torch_dtype=torch.float32).state_dict()
+    for name, own in model.state_dict().items():
+        if name in theirs:
+            known = theirs[name]
+            if known.shape != own.shape:
+                own.zero_()
+            own[tuple(slice(n) for n in known.shape)] = known
+        elif name.endswith((".to_out.0.weight", ".to_out.0.bias", ".ff.net.2.weight", ".ff.net.2.bias")):
+            own.zero_()
 
 
 @torch.no_grad()
@@ -55,48 +82,112 @@ def projection(work: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @torch.no_grad()
-def encode_pictures(work: Path) -> torch.Tensor:
-    """Every scene's latents as the U-Net sees them, (N, C, 8, 8) float16; parts already encoded are kept in `work/latents.pt`."""
-    kept = work / "latents.pt"
+def encode_pictures(work: Path, size: tuple[int, int] = dataset.SQUARE) -> torch.Tensor:
+    """Every scene's latents as the U-Net sees them, (N, C, height / 16, width / 16) float16; parts already encoded are kept in `work/latents….pt`."""
+    kept = work / ("latents.pt" if size == dataset.SQUARE else f"latents-{size[0]}x{size[1]}.pt")
     done: dict[str, torch.Tensor] = torch.load(kept) if kept.exists() else {}
     matrix, offset = projection(work)
-    fresh = [p for p in dataset.parts(work) if p.stem not in done]
-    for path, store in zip(dataset.parts(work), dataset.pixels(work), strict=True):
+    fresh = [p for p in dataset.parts(work, size) if p.stem not in done]
+    for path, store in zip(dataset.parts(work, size), dataset.pixels(work, size), strict=True):
         if path not in fresh:
             continue
         out = []
         for k in range(0, len(store), 250):
             patches = F.unfold(autoencoder.to_tensor(store[k : k + 250]), 16, stride=16)
             latents = torch.einsum("npl,pc->ncl", patches, matrix) + offset[None, :, None]
-            out.append(latents.reshape(len(latents), -1, 8, 8).half())
+            out.append(latents.reshape(len(latents), -1, size[1] // 16, size[0] // 16).half())
         done[path.stem] = torch.cat(out)
     if fresh:
         save_whole(done, kept)
-    return torch.cat([done[p.stem] for p in dataset.parts(work)])
+    return torch.cat([done[p.stem] for p in dataset.parts(work, size)])
 
 
 @torch.no_grad()
 def encode_words(work: Path, captions: list[str]) -> torch.Tensor:
-    """The text encoder's states of each caption, (N, LENGTH, 384) float16, as a stock pipeline asks for them; kept in `work/words.pt`."""
+    """The text encoder's states of each caption, (N, LENGTH, 384) float16, as a stock pipeline asks for them.
+
+    Kept in `work/words.pt` for as long as the encoder stays the same; whoever asks for some of the captions known there gets them from it.
+    """
     kept = work / "words.pt"
-    if kept.exists() and (known := torch.load(kept))["captions"] == captions:
-        return known["states"]  # type: ignore[no-any-return]
+    weights = hashlib.sha256((work / "text_encoder" / "model.safetensors").read_bytes()).hexdigest()
+    if kept.exists() and (known := torch.load(kept)).get("encoder") == weights:
+        where = {caption: k for k, caption in enumerate(known["captions"])}
+        if all(caption in where for caption in captions):
+            return known["states"][[where[caption] for caption in captions]]  # type: ignore[no-any-return]
     tokenizer, encoder = BertTokenizer.from_pretrained(work / "tokenizer"), BertModel.from_pretrained(work / "text_encoder", add_pooling_layer=False).eval()
     states = torch.empty(len(captions), LENGTH, 384, dtype=torch.float16)
     for k in range(0, len(captions), 256):
         tokens = tokenizer(captions[k : k + 256], padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt")
         states[k : k + 256] = encoder(tokens.input_ids, attention_mask=tokens.attention_mask)[0].half()
-    save_whole({"captions": captions, "states": states}, kept)
+    save_whole({"captions": captions, "encoder": weights, "states": states}, kept)
     return states
 
 
-def train(work: Path, seconds: float, steps: int, batch: int = 32, lr: float = 1e-3, seed: int = 3, compiled: bool = False) -> list[float]:
-    """Train until `seconds` of training (earlier sittings counted in) or `steps` more; checkpoints hold all a later sitting needs. Returns the losses."""
+def where_things_are(work: Path, size: tuple[int, int]) -> np.ndarray:
+    """(N, height / 16, width / 16), true in the cells of the latents that a thing's square covers."""
+    scenes = dataset.words(work, size)
+    found = np.zeros((len(scenes), size[1] // 16, size[0] // 16), bool)
+    for cells, scene in zip(found, scenes, strict=True):
+        for _, x, y, edge, _ in scene["things"]:
+            cells[y // 16 : (y + edge) // 16, x // 16 : (x + edge) // 16] = True
+    return found
+
+
+class Lessons:
+    """Latents and words of all painted scenes, drawn in batches of one shape."""
+
+    def __init__(self, work: Path) -> None:
+        self.sizes = dataset.sizes(work)
+        self.latents = [encode_pictures(work, size) for size in self.sizes]
+        captions = [dataset.captions(work, size) for size in self.sizes]
+        unique = list(dict.fromkeys(caption for each in captions for caption in each))
+        where = {caption: k for k, caption in enumerate(unique)}
+        self.states = encode_words(work, [*unique, ""])
+        self.index = [torch.tensor([where[c] for c in each]) for each in captions]
+        self.blank = len(unique)
+        lone = torch.tensor([each["kind"] == "one" for each in dataset.words(work)])
+        self.things = [torch.from_numpy(where_things_are(work, size)) for size in self.sizes]
+        self.spread = self.latents[0][:SPREAD_OF].float().var((0, 2, 3))[None, :, None, None]
+        self.lone, self.others = lone.nonzero().squeeze(1), (~lone).nonzero().squeeze(1)
+
+    def draw(self, batch: int, lone: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(latents, words, whether a thing is there) of `batch` scenes: (N, C, h, w), (N, LENGTH, 384) and (N, 1, h, w), float32.
+
+        Some of the words are the empty caption; of the square scenes, the share `lone` shows a single thing.
+        """
+        shape = 0 if len(self.sizes) == 1 or torch.rand(()) < SQUARES else int(torch.randint(1, len(self.sizes), ()))
+        pick = torch.randint(len(self.latents[shape]), (batch,))
+        if not shape:
+            alone = (torch.rand(batch) < lone) if len(self.others) else torch.ones(batch, dtype=torch.bool)
+            pick[alone] = self.lone[torch.randint(len(self.lone), (int(alone.sum()),))]
+            pick[~alone] = self.others[torch.randint(max(1, len(self.others)), (int((~alone).sum()),))]
+        words = torch.where(torch.rand(batch) < BLANK, self.blank, self.index[shape][pick])
+        return self.latents[shape][pick].float(), self.states[words].float(), self.things[shape][pick][:, None].float()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.latents))
+
+
+def timesteps(batch: int) -> torch.Tensor:
+    """One timestep from each of `batch` equal slices (less luck in the loss), leaning towards the noisy end, where it is decided what is in the picture."""
+    return (((torch.arange(batch) + torch.rand(batch)) / batch) ** LEAN * SCHEDULE["num_train_timesteps"]).long()
+
+
+def train(
+    work: Path, seconds: float, steps: int, batch: int = 48, lr: float = 8e-4, seed: int = 3, shipped: Path | None = None, threads: int = 0
+) -> list[float]:
+    """Train until `seconds` of training (earlier sittings counted in) or `steps` more; checkpoints hold all a later sitting needs. Returns the losses.
+
+    Without a checkpoint in `work` it begins at the weights of the model directory `shipped`, if given.
+    """
     torch.manual_seed(seed)
     torch.set_flush_denormal(True)
+    if threads:
+        torch.set_num_threads(threads)
     model, checkpoint = build(), work / "denoiser.pt"
+    if shipped and not checkpoint.exists():
+        inherit(model, shipped)
     average = copy.deepcopy(model).requires_grad_(False)
-
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     state: dict[str, Any] = torch.load(checkpoint) if checkpoint.exists() else {"step": 0, "seconds": 0.0}
     if checkpoint.exists():
@@ -104,34 +195,30 @@ def train(work: Path, seconds: float, steps: int, batch: int = 32, lr: float = 1
         average.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
     first, before = state["step"], state["seconds"]
-    latents, captions = encode_pictures(work), dataset.captions(work)
-    unique = list(dict.fromkeys(captions))
-    where = {caption: k for k, caption in enumerate(unique)}
-    states, index, blank = encode_words(work, [*unique, ""]), torch.tensor([where[c] for c in captions]), len(unique)
-    print(f"{parameters([model]):.2f} M parameters, {len(latents)} scenes, {len(unique)} captions, from step {first}", flush=True)
-    noiser, log, losses, started = DDPMScheduler(**SCHEDULE), Log(work / "denoiser.jsonl"), [], time.time()
-    run: Any = torch.compile(model) if compiled else model
+    lessons = Lessons(work)
+    torch.manual_seed(seed + first)
+    print(f"{parameters([model]):.2f} M parameters, {len(lessons)} scenes in {len(lessons.sizes)} shapes, from step {first}", flush=True)
+    noiser, log, losses, started = DDPMScheduler(**SCHEDULE), Log(work / "denoiser.jsonl"), [0.0][:0], time.time()
 
     def keep() -> None:
         spent = before + time.time() - started
-        save_whole(
-            {"model": model.state_dict(), "ema": average.state_dict(), "optimizer": optimizer.state_dict(), "step": first + len(losses), "seconds": spent},
-            checkpoint,
-        )
+        held = {"model": model.state_dict(), "ema": average.state_dict(), "optimizer": optimizer.state_dict()}
+        save_whole(held | {"step": first + len(losses), "seconds": spent}, checkpoint)
         average.save_pretrained(work / "unet")
 
     for step in range(steps):
         done = max(step / steps, (before + time.time() - started) / seconds)
         if done >= 1:
             break
-        pick = torch.randint(len(latents), (batch,))
-        x = latents[pick].float()
-        noise = torch.randn_like(x)
-        # One timestep from each of `batch` equal slices: less luck in the loss.
-        t = ((torch.arange(batch) + torch.rand(batch)) / batch * noiser.config["num_train_timesteps"]).long()
-        words = states[torch.where(torch.rand(batch) < BLANK, blank, index[pick])].float()
+        x, words, things = lessons.draw(batch, LONE[0] + (LONE[1] - LONE[0]) * done)
+        noise, t = torch.randn_like(x), timesteps(batch)
         wanted = noiser.get_velocity(x, noise, t)
-        loss = F.mse_loss(run(noiser.add_noise(x, noise, t), t, encoder_hidden_states=words, return_dict=False)[0], wanted)
+        guess = model(noiser.add_noise(x, noise, t), t, encoder_hidden_states=words, return_dict=False)[0]
+        # What a weight does not depend on the picture's own chance does not change what is best, only what is learned first: things before scenery, and the
+        # faint channels, which carry details, nearer to the loud ones.
+        signal = noiser.alphas_cumprod[t][:, None, None, None]
+        weights = (1 + (EYE - 1) * things) * (signal + (1 - signal) * lessons.spread) ** -EVENING
+        loss = ((guess - wanted).square() * weights).sum() / weights.sum()
         for group in optimizer.param_groups:
             group["lr"] = lr * min(warmup_cosine(int(done * 10_000), 10_000, warmup=1), (first + step + 1) / 200)
         optimizer.zero_grad()
@@ -152,7 +239,8 @@ if __name__ == "__main__":
     parse.add_argument("work", type=Path)
     parse.add_argument("--seconds", type=float, default=3000)
     parse.add_argument("--steps", type=int, default=100_000)
-    parse.add_argument("--batch", type=int, default=32)
-    parse.add_argument("--lr", type=float, default=1e-3)
-    parse.add_argument("--compiled", action="store_true")
+    parse.add_argument("--batch", type=int, default=48)
+    parse.add_argument("--lr", type=float, default=8e-4)
+    parse.add_argument("--threads", type=int, default=0)
+    parse.add_argument("--shipped", type=Path)
     train(**vars(parse.parse_args()))

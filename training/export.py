@@ -1,7 +1,7 @@
-"""Stage 7: the model directory (`python -m training.export WORK engine/pocket`): stock diffusers folders in fp16, and what tells about them.
+"""The last stage: the model directory (`python -m training.export WORK engine/pocket`): stock diffusers folders in fp16, and what tells about them.
 
-Beside the pipeline itself: `card.toml` (how the engine should run it), `vocabulary.json` (what it knows, for autocomplete),
-`metrics.json`, `MANIFEST.sha256` (`sha256sum -c`). README.md is written by hand and kept.
+Beside the pipeline itself: `upscaler/`, `sight/`, `image_adapter/`, `control/` and `loras/` where they were trained, `card.toml` (how the engine should run
+it), `vocabulary.json` (what it knows, for autocomplete), `metrics.json`, `MANIFEST.sha256` (`sha256sum -c`). README.md is written by hand and kept.
 """
 
 from __future__ import annotations
@@ -22,14 +22,19 @@ from training.denoiser import SCHEDULE
 from training.text_encoder import LENGTH
 from training.vocabulary import COLOURS, EXAMPLES, PLACES, STYLES, THINGS
 
-BUDGET = 24_000_000  # bytes, all files together
+BUDGET = 44_000_000  # bytes, all files together
 SHARD = 15_000_000  # bytes, any one file
+#: Folders of WORK that go along when they are there.
+BESIDE = ("upscaler", "sight", "image_adapter", "control", "loras")
+#: Stages that leave a log.
+STAGES = ("text_encoder", "autoencoder", "denoiser", "polish", "upscaler", "sight", "image_prompts", "sketch", "quick", "draft")
 
 CARD = """# How the engine runs the pocket model.
 name = "pocket"
 title = "Pocket"
 family = "sd"
 licence = "MIT (text encoder: Apache-2.0)"
+training_data = "Scenes painted by a program from Fluent Emoji (MIT) and Noto Emoji (Apache-2.0)"
 width = 128
 height = 128
 multiple = 16
@@ -44,6 +49,25 @@ cost_factor = 1.0
 scheduler = "DPMSolverMultistepScheduler"
 examples = {examples}
 """
+
+
+def card(beside: list[str], steps: int, guidance: float) -> str:
+    """`card.toml` for a model with those of BESIDE, as far as they were trained."""
+    lines = [CARD.format(steps=steps, guidance=guidance, examples=json.dumps([prompt for prompt, _ in EXAMPLES])).rstrip()]
+    if "upscaler" in beside:
+        lines.append('upscaler = "upscaler"\nfinish = 4')
+    if "sight" in beside:
+        lines.append('sight = "sight"')
+    if "image_adapter" in beside:
+        lines.append('image_adapter = "image_adapter"\nimage_encoder = "sight"')
+    if "control" in beside:
+        lines.append('controls = { edges = "control/edges" }')
+    if "loras" in beside:
+        lines.append(
+            'loras = { quick = "loras/quick.safetensors", draft = "loras/draft.safetensors" }\n'
+            'quick = { lora = "quick", steps = 4, guidance = 1.0 }\ndraft = { lora = "draft", steps = 1, guidance = 1.0 }'
+        )
+    return "\n".join(lines) + "\n"
 
 
 def assemble(work: Path) -> StableDiffusionPipeline:
@@ -91,7 +115,7 @@ def manifest(folder: Path) -> str:
 def figures(work: Path, pipeline: StableDiffusionPipeline) -> dict[str, Any]:
     """Parameters, steps, minutes and last losses of each stage, and what `training.evaluate` measured when it has run."""
     out: dict[str, Any] = {"parameters_millions": {name: round(parameters([getattr(pipeline, name)]), 3) for name in ("vae", "text_encoder", "unet")}}
-    for stage in ("autoencoder", "polish", "text_encoder", "denoiser", "upscaler"):
+    for stage in STAGES:
         log = work / f"{stage}.jsonl"
         if log.exists():
             last = json.loads(log.read_text().splitlines()[-1])
@@ -101,36 +125,40 @@ def figures(work: Path, pipeline: StableDiffusionPipeline) -> dict[str, Any]:
                 out[stage]["minutes"] = round(torch.load(checkpoint)["seconds"] / 60, 1)
     if (work / "psnr.json").exists():
         out["rebuilding"] = json.loads((work / "psnr.json").read_text())
+    if (work / "upscaler.json").exists():
+        out["upscaling"] = json.loads((work / "upscaler.json").read_text())
     measured = work / "metrics.json"
     return out | (json.loads(measured.read_text()) if measured.exists() else {})
 
 
-def export(work: Path, target: Path, steps: int = 16, guidance: float = 2.0, upscaler: bool = False) -> None:
-    """Write everything to `target`, replacing what an earlier export left; raises ValueError when a limit is passed.
-
-    The upscaler only when asked: it also sharpens the stairs that a half-trained decoder leaves, so look first.
-    """
+def export(work: Path, target: Path, steps: int = 16, guidance: float = 2.0) -> None:
+    """Write everything to `target`, replacing what an earlier export left; raises ValueError when a limit is passed."""
     pipeline = assemble(work)
-    for name in ("unet", "vae", "text_encoder", "tokenizer", "scheduler", "upscaler"):
+    for name in ("unet", "vae", "text_encoder", "tokenizer", "scheduler", *BESIDE):
         shutil.rmtree(target / name, ignore_errors=True)
-    pipeline.to(dtype=torch.float16).save_pretrained(target, safe_serialization=True)
-    for config in target.glob("*/config.json"):  # diffusers notes the folder a part was loaded from: of no use elsewhere
+    pipeline.to(dtype=torch.float16).save_pretrained(target, safe_serialization=True, max_shard_size="14MB")
+    beside = [name for name in BESIDE if (work / name).is_dir()]
+    for name in beside:
+        shutil.copytree(work / name, target / name)
+    for config in target.rglob("config.json"):  # diffusers notes the folder a part was loaded from: of no use elsewhere
         config.write_text(json.dumps({k: v for k, v in json.loads(config.read_text()).items() if k != "_name_or_path"}, indent=2) + "\n")
     # diffusers writes this attribute but warns when it reads it back; it is worked out again at loading.
     settings = json.loads((target / "vae" / "config.json").read_text())
     settings.pop("block_out_channels", None)
     (target / "vae" / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
-    if upscaler and (work / "upscaler").exists():
-        shutil.copytree(work / "upscaler", target / "upscaler")
-    examples = json.dumps([prompt for prompt, _ in EXAMPLES])
-    (target / "card.toml").write_text(CARD.format(steps=steps, guidance=guidance, examples=examples))
+    (target / "card.toml").write_text(card(beside, steps, guidance))
     (target / "vocabulary.json").write_text(json.dumps(vocabulary(), indent=1) + "\n")
     (target / "metrics.json").write_text(json.dumps(figures(work, pipeline), indent=1) + "\n")
-    (target / "MANIFEST.sha256").write_text(manifest(target))
+    seal(target)
     sizes = {p.relative_to(target).as_posix(): p.stat().st_size for p in target.rglob("*") if p.is_file()}
     print(f"{sum(sizes.values()) / 1e6:.2f} MB", {k: v for k, v in sizes.items() if v > 100_000})
     if sum(sizes.values()) > BUDGET or max(sizes.values()) > SHARD:
         raise ValueError(f"over the budget of {BUDGET} bytes in all or {SHARD} in one file: {sizes}")
+
+
+def seal(target: Path) -> None:
+    """Write the manifest anew: after whatever changed a file."""
+    (target / "MANIFEST.sha256").write_text(manifest(target))
 
 
 if __name__ == "__main__":
@@ -139,5 +167,4 @@ if __name__ == "__main__":
     parse.add_argument("target", type=Path)
     parse.add_argument("--steps", type=int, default=16)
     parse.add_argument("--guidance", type=float, default=2.0)
-    parse.add_argument("--upscaler", action="store_true")
     export(**vars(parse.parse_args()))

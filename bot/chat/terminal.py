@@ -1,15 +1,16 @@
-"""The terminal as a chat: shows the cards of jobs asked for by `wordup imagine`, in this process."""
+"""The terminal as a chat: shows the cards of jobs asked for by `wordup imagine`, in this process, and writes what was drawn into files."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from PIL import Image
 
-from bot.domain import Card, Receipt, ReplyTo
+from bot.domain import CLIP, GRID, Card, Receipt, ReplyTo
 from bot.ports import Studio
 
 
@@ -43,6 +44,32 @@ class TerminalAdapter:
         self._on_progress(card)
 
     async def aclose(self) -> None: ...
+
+
+def written(output: Path, pictures: Mapping[int, bytes]) -> Path | None:
+    """Write a job's pictures, by index: the sheet of several, or the only one, as `output`; the rest beside it. Returns where the clip is, if there is one.
+
+    Raises OSError.
+    """
+    sheet = pictures.get(GRID)
+    output.write_bytes(_as_png(sheet) if sheet else pictures[0])
+    if sheet:
+        for index, data in pictures.items():
+            if index >= 0:
+                output.with_stem(f"{output.stem}-{index + 1}").write_bytes(data)
+    if CLIP not in pictures:
+        return None
+    beside = output.with_name(f"{output.stem}-clip.webp")
+    beside.write_bytes(pictures[CLIP])
+    return beside
+
+
+def _as_png(data: bytes) -> bytes:
+    if data.startswith(b"\x89PNG"):
+        return data
+    out = io.BytesIO()
+    Image.open(io.BytesIO(data)).save(out, "PNG")
+    return out.getvalue()
 
 
 def inline_picture(png: bytes, environ: dict[str, str], columns: int = 48) -> str:

@@ -4,11 +4,12 @@ Ids are ULIDs, times are aware UTC datetimes, digests are sha256 hex, credits ar
 """
 
 from bot.domain.events import Command, Event, Inbound, Press, Reaction, Submit, Upload
-from bot.domain.jobs import GRID, MOVES, Accepted, Artifact, Family, Job, Limits, Load, Notice, Origin, Page, Said, Shown, Status, Submission, Wallet
+from bot.domain.jobs import CLIP, GRID, MOVES, Accepted, Artifact, Family, Job, Limits, Load, Notice, Origin, Page, Said, Shown, Status, Submission, Wallet
 from bot.domain.places import Actor, Place, Receipt, ReplyTo
 from bot.domain.shown import Ack, Action, Button, ButtonStyle, Card, Field, Form, Hint, Link, Picture, Reading, Resend, Select, Verb, Visibility
 
 __all__ = [
+    "CLIP",
     "GRID",
     "MOVES",
     "Accepted",

@@ -73,11 +73,12 @@ class Job:
 
 
 GRID = -1  #: the index of a job's contact sheet among its artifacts
+CLIP = -3  #: that of its clip, an animated WebP (-2 is no artifact's: the store answers with it for uploads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """One picture of a job; index GRID is the contact sheet."""
+    """One picture of a job; index GRID is the contact sheet, CLIP what moves."""
 
     job_id: str
     index: int

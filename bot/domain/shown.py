@@ -27,6 +27,7 @@ class Verb(enum.StrEnum):
     DELETE = "d"
     FAVOURITE = "f"  #: toggles; index of the picture, GRID for the first
     SHOW = "s"
+    CHILDREN = "k"  #: what came of it: a list with a SHOW for each
     REMIX = "m"  #: opens a form with the words
 
 
@@ -65,6 +66,7 @@ class Picture:
     width: int = 0
     height: int = 0
     name: str = "picture.png"
+    moves: bool = False  #: an animated WebP
 
 
 ButtonStyle = Literal["primary", "secondary", "success", "danger"]
@@ -115,6 +117,7 @@ class Card:
     status: Status | None = None
     percent: int | None = None  #: of a running job
     pictures: tuple[Picture, ...] = ()
+    clip: Picture | None = None  #: what goes along beside the pictures and moves
     rows: tuple[tuple[Button, ...], ...] = ()
     selects: tuple[Select, ...] = ()
     links: tuple[Link, ...] = ()
@@ -123,6 +126,11 @@ class Card:
     again: bool = False  #: this delivery was taken before: the card may stand somewhere already
     visibility: Visibility = Visibility.PUBLIC
     spoiler: bool = False
+
+    @property
+    def files(self) -> tuple[Picture, ...]:
+        """All that goes along: the pictures, then the clip."""
+        return (*self.pictures, self.clip) if self.clip else self.pictures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Words → requests: the grammar of every surface. Pure functions; called by `bot.studio` and `bot.cards`.
 
 `parse` reads, `print_words` writes (parse∘print is the identity), `locate` also tells where each flag stands, `resolve` makes the request for
-one model, `read` and `complete` help while somebody types. A new flag is a row in `bot.prompts.flags` and a field in `bot.prompts.words`.
+one model, `read` and `complete` help while somebody types. `bot.prompts.permutations` and `bot.prompts.wildcards` make several texts, or another,
+of one before it is parsed. A new flag is a row in `bot.prompts.flags` and a field in `bot.prompts.words`.
 """
 
 from bot.prompts.grammar import locate, parse, print_flags, print_parts, print_words

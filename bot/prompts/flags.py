@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from math import gcd
 
+from engine.api import Lora
+from engine.checks import LORA_WEIGHT, MOST_TO_CHOOSE_FROM
+
 _INTEGER = re.compile(r"[+-]?[0-9]{1,12}\Z")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})\Z")
 _PAIR = re.compile(r"([0-9]{1,6})[:x×/*]([0-9]{1,6})\Z", re.IGNORECASE)  # phones write × for x
 _NAME = re.compile(r"[^\s,]{1,100}\Z")
+_LORA = re.compile(r"([^\s,:]{1,100})(?::([^:]*))?\Z")
 
 MAX_WEIGHT = 100.0
 
@@ -56,6 +60,14 @@ def one_word(text: str) -> str:
     return text
 
 
+def lora(text: str) -> Lora:
+    """`NAME` or `NAME:0.8`."""
+    found = _LORA.match(text)
+    if not found:
+        raise Malformed(text)
+    return Lora(name=found[1], weight=1.0 if found[2] is None else number(found[2]))
+
+
 def plain(value: object) -> str:
     """A number as members write it: no exponent, no needless zeros; reads back to the same float."""
     if isinstance(value, float):
@@ -72,6 +84,10 @@ def print_size(value: tuple[int, int]) -> str:
     return f"{value[0]}x{value[1]}"
 
 
+def print_lora(value: Lora) -> str:
+    return f"{value.name}:{plain(float(value.weight))}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:
     """One row. `takes` is "value" (the next word), "list" (everything up to the next flag, by commas) or "nothing" (a switch)."""
@@ -80,6 +96,7 @@ class Flag:
     field: str  #: of Words; empty for a flag of a later version
     aliases: tuple[str, ...] = ()
     takes: str = "value"
+    repeats: bool = False  #: may be said several times, each adding one value to the field
     parse: Callable[[str], object] = one_word
     print: Callable[..., str] = plain
     malformed: str = ""  #: message id when `parse` fails
@@ -110,13 +127,25 @@ FLAGS: tuple[Flag, ...] = (
         name="quality", aliases=("q",), field="quality", parse=number, malformed="words.bad_number",
         choices=(0.25, 0.5, 1, 2, 4), suggested=("0.25", "0.5", "1", "2", "4"),
     ),
+    Flag(
+        name="stylize", aliases=("s", "stylise"), field="stylize", parse=integer, malformed="words.bad_integer", low=0, high=1000,
+        suggested=("0", "50", "100", "250", "1000"),
+    ),
+    Flag(name="stop", field="stop", parse=integer, malformed="words.bad_integer", low=10, high=100, suggested=("50", "80", "90")),
+    Flag(name="best", field="best", parse=integer, malformed="words.bad_integer", low=1, high=MOST_TO_CHOOSE_FROM, suggested=("8", "12", "16")),
+    Flag(name="clip", field="clip", parse=number, malformed="words.bad_number", low=0, high=1, suggested=("0.3", "0.6", "1")),
+    Flag(
+        name="lora", field="loras", repeats=True, parse=lora, print=print_lora, malformed="words.bad_lora", low=-LORA_WEIGHT, high=LORA_WEIGHT,
+    ),
+    Flag(name="tile", field="tile", takes="nothing"),
+    Flag(name="video", field="video", takes="nothing"),
+    Flag(name="draft", field="draft", takes="nothing"),
+    Flag(name="raw", field="raw", takes="nothing"),
     Flag(name="private", field="private", takes="nothing"),
     *(
         Flag(name=each, aliases=aliases, field="", later=True)
         for each, aliases in (
-            ("iw", ()), ("chaos", ("c",)), ("stylize", ("s", "stylise")), ("stop", ()), ("tile", ()), ("style", ()), ("sref", ()), ("sw", ()),
-            ("sketch", ()), ("lora", ()), ("draft", ()), ("best", ()), ("clip", ()), ("repeat", ("r",)), ("video", ()), ("raw", ()), ("fast", ()),
-            ("relax", ()),
+            ("iw", ()), ("chaos", ("c",)), ("style", ()), ("sref", ()), ("sw", ()), ("sketch", ()), ("repeat", ("r",)), ("fast", ()), ("relax", ()),
         )
     ),
 )  # fmt: skip
@@ -124,6 +153,14 @@ FLAGS: tuple[Flag, ...] = (
 BY_NAME: dict[str, Flag] = {each: flag for flag in FLAGS for each in (flag.name, *flag.aliases)}
 BY_FIELD: dict[str, Flag] = {flag.field: flag for flag in FLAGS if flag.field}
 KNOWN: tuple[str, ...] = tuple(flag.name for flag in FLAGS if not flag.later)
+
+#: Fields that say the same thing in two ways: both at once is a mistake, and a default gives way to what was said.
+CONTRADICTIONS: tuple[tuple[str, str], ...] = (
+    ("aspect", "size"),
+    ("steps", "quality"),
+    ("guidance", "stylize"),
+    *(("draft", each) for each in ("steps", "quality", "guidance", "stylize", "scheduler")),
+)
 
 MIN_RATIO, MAX_RATIO = 1 / 3, 3.0  #: `--ar`, width over height
 

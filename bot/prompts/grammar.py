@@ -7,6 +7,7 @@ as typed. The grammar::
     flag    = ("--" | dash) name [("=" | ":" | space) value]
     list    = words up to the next flag, split at commas          (`--no red hat, rain`)
     parts   = text ["::" [weight]] …          (`cat::2 dog::1 rain::-0.5`)
+    text    = words, some in "(" words ":" number ")"        (`a (glow:1.3) at sea`; see `bot.prompts.emphasis`)
 """
 
 from __future__ import annotations
@@ -17,15 +18,32 @@ from dataclasses import dataclass, field
 
 from bot.errors import BadWords
 from bot.prompts.clean import MAX_LENGTH, MAX_TYPED, Clean, clean
-from bot.prompts.flags import BY_NAME, FLAGS, MAX_RATIO, MAX_WEIGHT, MIN_RATIO, Flag, Malformed, almost_flag, nearest_flag, number, plain
+from bot.prompts.emphasis import print_emphasis, read_emphasis
+from bot.prompts.flags import (
+    BY_FIELD,
+    BY_NAME,
+    CONTRADICTIONS,
+    FLAGS,
+    MAX_RATIO,
+    MAX_WEIGHT,
+    MIN_RATIO,
+    Flag,
+    Malformed,
+    almost_flag,
+    nearest_flag,
+    number,
+    plain,
+)
 from bot.prompts.words import Located, Words
-from engine.api import Part
+from engine.api import Lora, Part
+from engine.checks import MOST_LORAS
 
 _WORD = re.compile(r"\S+")
 _DASHED = re.compile(r"(?P<dashes>-{2,}|[‒–—―⸺]-?|-)(?P<name>[^=:]*)(?P<value>[=:].*)?\Z", re.DOTALL)  # phones write — for --
 _MINUS = str.maketrans("−–—", "---")
 _WEIGHT_STARTS = "0123456789+-.−‒–—―⸺"
 _LINK = re.compile(r"<?https?://\S", re.IGNORECASE)
+MOST_SAID = MOST_LORAS - 1  #: adapters; one place is left for the model's own
 _DASHES = "-‒–—―⸺"
 
 
@@ -119,8 +137,11 @@ def locate(text: str) -> Located:
             continue
         flag, value = _read_flag(cleaned, token)
         place = cleaned.span(token.start, token.value_end)
-        if flag.field in said and flag.takes != "list":
+        if flag.field in said and flag.takes != "list" and not flag.repeats:
             raise BadWords("words.twice", start=place[0], end=place[1], flag=flag.name)
+        if isinstance(value, Lora):
+            value = _one_more(said.get(flag.field, ()), value, place)  # type: ignore[arg-type]
+            places[f"{flag.field}.{len(value) - 1}"] = place
         if flag.takes == "list":
             value = (*said.get(flag.field, ()), *value)  # type: ignore[misc]
         said[flag.field] = value
@@ -128,11 +149,13 @@ def locate(text: str) -> Located:
         spans.append((*cleaned.span(token.start, token.end), "flag"))
         if token.value:
             spans.append((*cleaned.span(token.value[0][0], token.value_end), "value"))
-    for one, other in (("aspect", "size"), ("steps", "quality")):
+    for one, other in CONTRADICTIONS:
         if one in said and other in said:
             start, end = max(places[one], places[other])
-            raise BadWords("words.both", start=start, end=end, flag=_name_of(one), other=_name_of(other))
-    parts, more = _read_parts(cleaned, words)
+            raise BadWords("words.both", start=start, end=end, flag=BY_FIELD[one].name, other=BY_FIELD[other].name)
+    parts, more, emphasised = _read_parts(cleaned, words)
+    if emphasised:
+        places["emphasis"] = emphasised
     return Located(words=Words(parts=parts, **said), places=places, spans=tuple(sorted([*spans, *more])))  # type: ignore[arg-type]
 
 
@@ -143,8 +166,9 @@ def print_words(words: Words) -> str:
 
 def print_parts(parts: tuple[Part, ...]) -> str:
     if len(parts) == 1 and parts[0].weight == 1:
-        return parts[0].text
-    return " ".join(f"{part.text}{' ' if part.text.endswith(':') else ''}::{plain(part.weight)}" for part in parts)
+        return print_emphasis(parts[0])
+    texts = [(print_emphasis(part), part.weight) for part in parts]
+    return " ".join(f"{text}{' ' if text.endswith(':') else ''}::{plain(weight)}" for text, weight in texts)
 
 
 def print_flags(words: Words) -> str:
@@ -157,13 +181,20 @@ def print_flags(words: Words) -> str:
         elif flag.takes == "nothing":
             if value:
                 said.append(f"--{flag.name}")
+        elif flag.repeats:
+            said += [f"--{flag.name} {flag.print(each)}" for each in value or ()]
         elif value is not None:
             said.append(f"--{flag.name} {flag.print(value)}")
     return " ".join(said)
 
 
-def _name_of(which: str) -> str:
-    return next(flag.name for flag in FLAGS if flag.field == which)
+def _one_more(said: tuple[Lora, ...], value: Lora, place: tuple[int, int]) -> tuple[Lora, ...]:
+    """Another adapter. Raises BadWords for one that was there before, or too many."""
+    if any(each.name.casefold() == value.name.casefold() for each in said):
+        raise BadWords("words.twice", start=place[0], end=place[1], flag=f"lora {value.name[:40]}")
+    if len(said) == MOST_SAID:
+        raise BadWords("words.too_often", start=place[0], end=place[1], flag="lora", limit=MOST_SAID)
+    return (*said, value)
 
 
 def _read_flag(cleaned: Clean, token: Token) -> tuple[Flag, object]:
@@ -196,10 +227,11 @@ def _read_flag(cleaned: Clean, token: Token) -> tuple[Flag, object]:
         value = flag.parse(whole.translate(_MINUS) if flag.low is not None or flag.choices else whole)
     except Malformed:
         raise BadWords(flag.malformed, start=start, end=end, flag=flag.name, given=whole[:40]) from None
-    if isinstance(value, (int, float)):
-        if flag.low is not None and flag.high is not None and not flag.low <= value <= flag.high:
+    amount = value.weight if isinstance(value, Lora) else value
+    if isinstance(amount, (int, float)):
+        if flag.low is not None and flag.high is not None and not flag.low <= amount <= flag.high:
             raise BadWords("words.out_of_bounds", start=start, end=end, flag=flag.name, low=plain(flag.low), high=plain(flag.high), given=whole[:40])
-        if flag.choices and value not in flag.choices:
+        if flag.choices and amount not in flag.choices:
             raise BadWords("words.not_a_choice", start=start, end=end, flag=flag.name, choices=tuple(map(plain, flag.choices)), given=whole[:40])
     if flag.field == "aspect" and isinstance(value, tuple) and not MIN_RATIO <= value[0] / value[1] <= MAX_RATIO:
         raise BadWords("words.out_of_bounds", start=start, end=end, flag=flag.name, low="1:3", high="3:1", given=whole[:40])
@@ -210,17 +242,54 @@ def _example(flag: Flag) -> str:
     return {"list": "--no text, frames", "value": f"--{flag.name} {flag.suggested[0] if flag.suggested else '…'}"}[flag.takes]
 
 
-def _read_parts(cleaned: Clean, words: list[Token]) -> tuple[tuple[Part, ...], list[tuple[int, int, str]]]:
-    """Text tokens → weighted parts, and their spans. Raises BadWords."""
+@dataclass(slots=True)
+class _Stretch:
+    """The words of one part as they were typed, a space between two, and where in the cleaned text each of their characters stands."""
+
+    raw: str = ""
+    offsets: list[int] = field(default_factory=list)
+
+    def add(self, word: str, offset: int) -> None:
+        gap = bool(self.raw)
+        self.raw += " " * gap + word
+        self.offsets += [self.offsets[-1] + 1] * gap if gap else []
+        self.offsets += range(offset, offset + len(word))
+
+    def place(self, cleaned: Clean, start: int, end: int) -> tuple[int, int]:
+        """Where raw[start:end] stands in the text as typed."""
+        return cleaned.span(self.offsets[start], self.offsets[end - 1] + 1)
+
+    def part(self, cleaned: Clean, weight: float) -> tuple[Part, list[tuple[int, int, str]]]:
+        """The part and its spans, brackets and weights of emphasis being of the kind "weight". Raises BadWords."""
+        try:
+            read = read_emphasis(self.raw)
+        except BadWords as error:
+            start, end = self.place(cleaned, error.start, error.end)
+            raise BadWords(error.message, start=start, end=end, **error.parameters) from None
+        spans = [(*self.place(cleaned, *mark), "weight") for mark in read.marks]
+        edges = [0, *(edge for mark in read.marks for edge in mark), len(self.raw)]
+        for start, end in zip(edges[::2], edges[1::2], strict=True):
+            spans += [(*self.place(cleaned, *word.span()), "text") for word in _WORD.finditer(self.raw, start, end)]
+        return Part(text=read.text, weight=weight, emphasis=read.emphasis), spans
+
+
+def _read_parts(cleaned: Clean, words: list[Token]) -> tuple[tuple[Part, ...], list[tuple[int, int, str]], tuple[int, int] | None]:
+    """Text tokens → weighted parts, their spans, and where the first emphasis stands. Raises BadWords."""
     parts: list[Part] = []
     spans: list[tuple[int, int, str]] = []
-    text: list[str] = []
+    emphasised: list[tuple[int, int]] = []
+    stretch = _Stretch()
 
     def close(weight: float, start: int, end: int) -> None:
-        if not text:
+        nonlocal stretch
+        if not stretch.raw:
             raise BadWords("words.empty_part", start=start, end=end)
-        parts.append(Part(text=" ".join(text), weight=weight))
-        text.clear()
+        part, more = stretch.part(cleaned, weight)
+        if part.emphasis:
+            emphasised.append((more[0][0], more[1][1]))
+        parts.append(part)
+        spans.extend(more)
+        stretch = _Stretch()
 
     for at, token in enumerate(words):
         if at == 0 and _LINK.match(token.text):
@@ -229,8 +298,7 @@ def _read_parts(cleaned: Clean, words: list[Token]) -> tuple[tuple[Part, ...], l
         rest, offset = token.text, token.start
         while (cut := rest.find("::")) >= 0:
             if cut:
-                text.append(rest[:cut])
-                spans.append((*cleaned.span(offset, offset + cut), "text"))
+                stretch.add(rest[:cut], offset)
             rest, offset = rest[cut + 2 :], offset + cut + 2
             weight = 1.0
             start = end = offset
@@ -241,14 +309,13 @@ def _read_parts(cleaned: Clean, words: list[Token]) -> tuple[tuple[Part, ...], l
             close(weight, *place)
             offset = end
         if rest:
-            text.append(rest)
-            spans.append((*cleaned.span(offset, offset + len(rest)), "text"))
-    if text:
+            stretch.add(rest, offset)
+    if stretch.raw:
         close(1.0, 0, 0)
     if parts and sum(part.weight for part in parts) <= 0:
         start, end = cleaned.span(words[0].start, words[-1].end)
         raise BadWords("words.weights_not_positive", start=start, end=end)
-    return tuple(parts), spans
+    return tuple(parts), spans, emphasised[0] if emphasised else None
 
 
 def _weight(cleaned: Clean, run: str, offset: int) -> float:

@@ -117,7 +117,7 @@ def _flags(text: str, typed: str, start: int, end: int, say: Say) -> tuple[Hint,
     return tuple(
         Hint(insert=f"--{flag.name} ", label=f"--{flag.name}", start=start, end=end, detail=say(f"flag.{flag.name}"))
         for flag in (*exact, *rest)
-        if flag.name not in said or flag.takes == "list"
+        if flag.name not in said or flag.takes == "list" or flag.repeats
     )
 
 
@@ -130,13 +130,15 @@ def _values(flag: Flag, typed: str, start: int, end: int, models: Sequence[Capab
             values = [(each, "") for each in capabilities.schedulers]
         case "count":
             values = [(value, detail) for value, detail in values if int(value) <= capabilities.max_count]
+        case "loras":
+            values = [(f"{each}:0.8", "") for each in capabilities.loras]
         case "steps":
             choices = sorted({max(1, capabilities.steps // 2), capabilities.steps, min(capabilities.max_steps, capabilities.steps * 2)})
             values = [(str(each), say("hint.usual") if each == capabilities.steps else "") for each in choices]
         case "guidance":
             values = [(plain(float(capabilities.guidance)), say("hint.usual"))]
         case "size":
-            values = [(f"{capabilities.width}x{capabilities.height}", say("hint.usual"))]
+            values = [(f"{capabilities.width * capabilities.finish}x{capabilities.height * capabilities.finish}", say("hint.usual"))]
     wanted = typed.casefold()
     return tuple(Hint(insert=f"{value} ", label=value, start=start, end=end, detail=detail) for value, detail in values if value.casefold().startswith(wanted))
 

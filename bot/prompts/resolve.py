@@ -6,18 +6,22 @@ Called by `bot.studio` for every prompt and by `bot.prompts.hints` for the cost 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from math import log
 
 from bot.errors import BadWords, Refused, UserError
-from bot.prompts.flags import BY_FIELD, MAX_RATIO, MIN_RATIO, nearest, plain
+from bot.prompts.flags import BY_FIELD, CONTRADICTIONS, MAX_RATIO, MIN_RATIO, nearest, plain
 from bot.prompts.words import Source, Words
-from engine.api import Capabilities, ImagineRequest, Part
+from engine.api import STRENGTHS, Capabilities, ImagineRequest, Lora, Part, UnsupportedOperation
+from engine.efforts import drafted, quickened
 
 Places = Mapping[str, tuple[int, int]]
 
 _NO_PLACES: Places = {}
 _SEED_COUNT = 2**32
+_STRONGEST = 3.0  #: times the model's own guidance, for `--stylize 1000`
+_SWITCHES: Mapping[str, str] = {"stop": "stop", "best": "best", "clip": "clip", "tile": "tile", "video": "video"}  #: field → operation it needs
+_IDLE = (None, False, 0, ())  #: values that ask for nothing
 
 
 def layered(words: Words, *defaults: Words) -> Words:
@@ -25,8 +29,7 @@ def layered(words: Words, *defaults: Words) -> Words:
     said = {each.name: getattr(words, each.name) for each in fields(Words)}
     for layer in defaults:
         for name, value in said.items():
-            blocked = (name == "aspect" and said["size"]) or (name == "size" and said["aspect"])
-            blocked = blocked or (name == "quality" and said["steps"]) or (name == "steps" and said["quality"])
+            blocked = any(said[other] not in (None, ()) for pair in CONTRADICTIONS if name in pair for other in pair if other != name)
             if name != "parts" and not blocked and value in (None, ()):
                 said[name] = getattr(layer, name)
     return Words(**said)
@@ -69,29 +72,112 @@ def resolve(
         raise _wrong(places, "strength", "words.strength_alone")
     if len(said.parts) > 1 and "weights" not in able:
         raise Refused("refused.cannot", model=capabilities.model, what="::")
+    if any(part.emphasis for part in said.parts) and "emphasis" not in able:
+        raise _wrong(places, "emphasis", "refused.cannot", model=capabilities.model, what="(…:1.3)")
     if said.unwanted and "unwanted" not in able:
         raise _wrong(places, "unwanted", "words.cannot", flag="no", model=capabilities.model)
-    width, height = _size(said, capabilities, source, places)
+    said = _what_it_can(words, said, capabilities, places)
+    width, height, enlarge = _size(said, capabilities, source, places)
     steps = _within(said, "steps", places, capabilities.model, 1, capabilities.max_steps)
     guidance = _within(said, "guidance", places, capabilities.model, 1, max(1.0, capabilities.max_guidance))
     count = _within(said, "count", places, capabilities.model, 1, capabilities.max_count)
-    guidance = capabilities.guidance if guidance is None else guidance
+    guidance = _guidance(words, said, guidance, capabilities, places)
     if words.unwanted and guidance <= 1:
         raise _wrong(places, "unwanted", "words.no_needs_guidance")
-    return ImagineRequest(
+    drawn = int(min(4, capabilities.max_count) if count is None else count)
+    if said.best is not None and said.best < drawn:
+        if words.best is not None:
+            raise _wrong(places, "best", "words.best_too_few", given=said.best, keep=drawn)
+        said = said.evolve(best=None)
+    request = ImagineRequest(
         model=capabilities.model,
-        parts=said.parts or (Part(text=""),),
+        parts=tuple(_without_idle_emphasis(part) for part in said.parts) or (Part(text=""),),
         unwanted=said.unwanted,
         seed=(seed if said.seed is None else said.seed) % _SEED_COUNT,
         width=width,
         height=height,
-        count=int(min(4, capabilities.max_count) if count is None else count),
+        count=drawn,
         steps=_steps(said, None if steps is None else int(steps), capabilities),
         guidance=float(guidance),
         scheduler=_scheduler(said, capabilities, places),
         source=source.digest if source else None,
-        strength=0.6 if said.strength is None else said.strength,
+        strength=capabilities.strengths.get("source", STRENGTHS["source"]) if said.strength is None else said.strength,
+        loras=_loras(said, capabilities, places),
+        tile=bool(said.tile),
+        stop=(said.stop or 100) / 100,
+        best_of=said.best or 0,
+        clip=said.clip or 0.0,
+        video=bool(said.video),
+        enlarge=enlarge,
     )
+    return _by_effort(request, words, said, capabilities, places)
+
+
+def _by_effort(request: ImagineRequest, words: Words, said: Words, capabilities: Capabilities, places: Places) -> ImagineRequest:
+    """As a draft where that is asked, in the model's usual few steps where nobody asks for anything else."""
+    if said.draft:
+        try:
+            if request.clip and capabilities.draft and capabilities.draft.steps < 2:
+                raise UnsupportedOperation("--draft with --clip", capabilities.model)  # guidance between steps needs two
+            return drafted(request, capabilities)
+        except UnsupportedOperation as error:
+            if words.draft:
+                raise _wrong(places, "draft", "words.cannot", flag=error.what.removeprefix("--"), model=capabilities.model) from None
+    asked = any(getattr(said, name) is not None for name in ("steps", "guidance", "scheduler", "quality", "stylize"))
+    looks = bool(request.clip and capabilities.quick and capabilities.quick.steps < 2)
+    return request if asked or looks else quickened(request, capabilities)
+
+
+def _what_it_can(words: Words, said: Words, capabilities: Capabilities, places: Places) -> Words:
+    """`said` without the defaults this model knows nothing of. Raises BadWords or Refused for what the words themselves ask for."""
+    for name, operation in _SWITCHES.items():
+        if getattr(said, name) in _IDLE or operation in capabilities.operations or (name == "stop" and said.stop == 100):
+            continue
+        if getattr(words, name) not in _IDLE:
+            raise _wrong(places, name, "words.cannot", flag=BY_FIELD[name].name, model=capabilities.model)
+        said = said.evolve(**{name: None})
+    if not words.loras:  # a default's adapters, as far as they are on this model's shelf
+        said = said.evolve(loras=tuple(each for each in said.loras if _lora_named(each.name, capabilities)))
+    return said
+
+
+def _lora_named(name: str, capabilities: Capabilities) -> str:
+    return next((each for each in capabilities.loras if each.casefold() == name.casefold()), "") if "lora" in capabilities.operations else ""
+
+
+def _loras(said: Words, capabilities: Capabilities, places: Places) -> tuple[Lora, ...]:
+    found: list[Lora] = []
+    for at, each in enumerate(said.loras):
+        place = f"loras.{at}"
+        if "lora" not in capabilities.operations or not capabilities.loras:
+            raise _wrong(places, place, "words.cannot", flag="lora", model=capabilities.model)
+        name = _lora_named(each.name, capabilities)
+        if not name and (near := nearest(each.name, capabilities.loras, cutoff=0.4)):
+            raise _wrong(places, place, "words.unknown_lora_near", given=each.name[:40], near=near, model=capabilities.model)
+        if not name:
+            raise _wrong(places, place, "words.unknown_lora", given=each.name[:40], available=capabilities.loras[:8], model=capabilities.model)
+        found.append(replace(each, name=name))
+    return tuple(found)
+
+
+def _guidance(words: Words, said: Words, guidance: float | None, capabilities: Capabilities, places: Places) -> float:
+    """`--cfg`, or the model's own, scaled as `--stylize` says: 0 is none at all, 100 the model's own, 1000 three times that (or the most there is)."""
+    usual = capabilities.guidance
+    if guidance is not None or said.stylize is None:
+        return usual if guidance is None else guidance
+    if usual <= 1:
+        if words.stylize is not None:
+            raise _wrong(places, "stylize", "words.cannot", flag="stylize", model=capabilities.model)
+        return usual
+    if said.stylize <= 100:
+        return float(usual ** (said.stylize / 100))
+    most = max(usual, min(_STRONGEST * usual, capabilities.max_guidance))
+    return float(min(most, usual * (most / usual) ** ((said.stylize - 100) / 900)))
+
+
+def _without_idle_emphasis(part: Part) -> Part:
+    """Emphasis of 1 changes nothing, and would cost a forward pass."""
+    return replace(part, emphasis=tuple(each for each in part.emphasis if each.weight != 1))
 
 
 def snap(ratio: float, capabilities: Capabilities) -> tuple[int, int]:
@@ -109,23 +195,37 @@ def snap(ratio: float, capabilities: Capabilities) -> tuple[int, int]:
     return min(sizes, key=lambda size: (2 * abs(log(size[0] / size[1] / ratio)) + abs(log(size[0] * size[1] / area)), size))
 
 
-def _size(said: Words, capabilities: Capabilities, source: Source | None, places: Places) -> tuple[int, int]:
+def _size(said: Words, capabilities: Capabilities, source: Source | None, places: Places) -> tuple[int, int, int]:
+    """Width and height that are drawn, in pixels, and how many times larger the picture is made in the end."""
+    finish = 1 if said.raw else capabilities.finish
     if said.size:
-        unit = capabilities.multiple
-        low, high = capabilities.min_edge, capabilities.max_edge
-        near = tuple(min(max(round(edge / unit) * unit, -(-low // unit) * unit), high // unit * unit) for edge in said.size)
-        if near != said.size:
-            raise _wrong(places, "size", "words.size_out_of_bounds", model=capabilities.model, low=low, high=high, multiple=unit, near=f"{near[0]}x{near[1]}")
-        return said.size
+        return _exactly(said.size, finish, capabilities, places)
     if said.aspect:
         ratio = said.aspect[0] / said.aspect[1]
         size = snap(ratio, capabilities)
         if abs(log(size[0] / size[1] / ratio)) > log(1.3):
             raise _wrong(places, "aspect", "words.ratio_out_of_reach", model=capabilities.model, near=f"{size[0]}:{size[1]}")
-        return size
+        return *size, finish
     if source:
-        return snap(min(max(source.width / source.height, MIN_RATIO), MAX_RATIO), capabilities)
-    return capabilities.width, capabilities.height
+        return *snap(min(max(source.width / source.height, MIN_RATIO), MAX_RATIO), capabilities), finish
+    return capabilities.width, capabilities.height, finish
+
+
+def _exactly(size: tuple[int, int], finish: int, capabilities: Capabilities, places: Places) -> tuple[int, int, int]:
+    """A size as it was asked for: drawn so where the model can, else drawn smaller and enlarged to it."""
+    unit, low, high = capabilities.multiple, capabilities.min_edge, capabilities.max_edge
+
+    def nearest_to(width: int, height: int) -> tuple[int, int]:
+        across, down = (min(max(round(edge / unit) * unit, -(-low // unit) * unit), high // unit * unit) for edge in (width, height))
+        return across, down
+
+    near = nearest_to(*size)
+    if near == size:
+        return *size, 1
+    small = (size[0] // finish, size[1] // finish)
+    if nearest_to(*small) == small and (finish * small[0], finish * small[1]) == size:
+        return *small, finish
+    raise _wrong(places, "size", "words.size_out_of_bounds", model=capabilities.model, low=low, high=high, multiple=unit, near=f"{near[0]}x{near[1]}")
 
 
 def _within(said: Words, name: str, places: Places, model: str, low: float, high: float) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.api import Part
+from engine.api import Lora, Part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,15 @@ class Words:
     model: str | None = None
     scheduler: str | None = None  #: `--sampler`
     quality: float | None = None
+    stylize: int | None = None  #: 0..1000, 100 being the model's own guidance
+    stop: int | None = None  #: percent of the steps
+    best: int | None = None  #: how many are drawn for the best to be kept
+    clip: float | None = None  #: image-text guidance
+    loras: tuple[Lora, ...] = ()  #: `--lora`, in the order they were said
+    tile: bool | None = None
+    video: bool | None = None
+    draft: bool | None = None
+    raw: bool | None = None  #: as the model draws it: not enlarged
     private: bool | None = None
 
     @property
@@ -41,7 +50,9 @@ class Located:
     """`words`, where each field was said, and the spans an editor colours; all offsets are into the text as typed."""
 
     words: Words
-    places: Mapping[str, tuple[int, int]] = field(default_factory=dict)  #: field of Words → (start, end) of the flag with its value
+    places: Mapping[str, tuple[int, int]] = field(
+        default_factory=dict
+    )  #: field of Words → (start, end) of the flag with its value; also `loras.0`, `loras.1`, … and `emphasis`, the first
     spans: tuple[tuple[int, int, str], ...] = ()
 
 

@@ -86,7 +86,7 @@ async def delete(db: AsyncConnection, job_ids: Sequence[str]) -> int:
 
 
 async def _with_pictures(db: AsyncConnection, rows: Sequence[Row]) -> tuple[Shown, ...]:
-    """Rows of `jobs`, in their order, with artifacts (the contact sheet first) and children (oldest first)."""
+    """Rows of `jobs`, in their order, with artifacts (the clip and the contact sheet first) and children (oldest first)."""
     found = [job_of(row) for row in rows]
     ids = [job.id for job in found]
     if not ids:

@@ -149,7 +149,7 @@ deliveries = Table(
     Index("ix_deliveries_at", "at"),
 )
 
-#: A job's pictures; index -1 is the contact sheet.
+#: A job's pictures; index -1 is the contact sheet, -3 the clip.
 artifacts = Table(
     "artifacts",
     metadata,

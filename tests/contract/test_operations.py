@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import io
 import itertools
+import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,7 @@ from PIL import Image
 
 from engine import codec
 from engine.api import BadInput, Control, Emphasis, ImagePrompt, Lora, MorphRequest, Part, Progress, Spot, UnsupportedOperation, UpscaleRequest
-from tests.contract.engines import digest, picture, pixels
+from tests.contract.engines import CARD, add_upscaler, digest, local_engine, picture, pixels, tiny, write_manifest
 from tests.contract.subjects import SHIPPED, Subject, furthest, make
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -231,6 +234,74 @@ async def test_a_creative_upscale_is_larger_and_differs_in_detail(subject: Subje
     assert not np.array_equal(pixels(plain.png), pixels(creative.png)) and np.abs(small[0] - small[1]).mean() < 25
     again = (await subject.draw(request(creative=True, parts=(Part(text="a fox"),), strength=0.6), SOURCE)).frames[0]
     assert np.array_equal(pixels(again.png), pixels(creative.png))
+
+
+# ------------------------------------------------------------------------------------------------ finished pictures
+
+
+def reduced(png: bytes) -> NDArray[np.int16]:
+    """A quarter of the picture's size, each pixel the mean of sixteen."""
+    return np.asarray(Image.fromarray(pixels(png).astype(np.uint8)).reduce(4)).astype(np.int16)
+
+
+async def test_a_finished_picture_is_the_same_picture_larger(subject: Subject) -> None:
+    request = subject.request(width=64, height=64, count=2, steps=6, video=True)
+    raw, finished = await subject.draw(request), await subject.draw(replace(request, enlarge=4))
+    for small, large in zip(raw.frames, finished.frames, strict=True):
+        assert (large.seed, large.width, large.height) == (small.seed, 256, 256)
+        assert np.abs(reduced(large.png) - pixels(small.png)).mean() < 8
+    with Image.open(io.BytesIO(finished.frames[1].png)) as image:
+        assert "Size: 64x64" in image.text["parameters"] and "Hires upscale: 4" in image.text["parameters"]
+    assert shown(finished.clip)[0].shape == shown(raw.clip)[0].shape == (64, 128, 3)
+
+
+async def test_finished_pictures_come_from_the_models_own_upscaler(tmp_path: Path) -> None:
+    import torch
+
+    from engine import upscale
+
+    folder = shutil.copytree(tiny(), tmp_path / "tiny")
+    add_upscaler(folder)
+    (folder / "card.toml").write_text(f"{CARD}finish = 4\n", encoding="utf-8")
+    write_manifest(folder)
+    engine = local_engine([folder])
+    try:
+        (can,) = engine.models()
+        subject = Subject(engine, can)
+        assert can.finish == 4
+        (raw,) = (await subject.draw()).frames
+        (finished,) = (await subject.draw(enlarge=can.finish)).frames
+    finally:
+        await engine.aclose()
+    network = upscale.load(folder / "upscaler", torch.device("cpu"))
+    assert network is not None
+    with torch.no_grad():
+        wanted = upscale.enlarge(network, network.reach, pixels(raw.png).astype(np.uint8), 4, torch.device("cpu"))
+    assert np.abs(pixels(finished.png) - wanted).max() <= 1
+
+
+async def test_what_a_mask_keeps_of_a_fine_source_stays_as_fine(subject: Subject) -> None:
+    fine = png(np.random.default_rng(3).integers(0, 256, (256, 256, 3)))
+    (image,) = await drawn(subject, fine, MASK, source=digest(fine), mask=digest(MASK), strength=0.9, enlarge=4)
+    assert image.shape == (256, 256, 3)
+    assert np.array_equal(image[:, :112], pixels(fine)[:, :112])
+    assert np.abs(image[:, 128:] - pixels(fine)[:, 128:]).mean() > 5
+
+
+async def test_around_a_fine_picture_more_is_drawn_and_the_picture_stays_as_fine(subject: Subject) -> None:
+    fine = png(np.random.default_rng(3).integers(0, 256, (256, 256, 3)))
+    spot = Spot(left=16, top=16, width=64, height=64)
+    (image,) = await drawn(subject, fine, source=digest(fine), spot=spot, width=96, height=96, strength=0.9, enlarge=4)
+    assert image.shape == (384, 384, 3)
+    assert np.array_equal(image[88:296, 88:296], pixels(fine)[24:232, 24:232])
+
+
+async def test_a_finished_picture_can_be_varied_and_blended(subject: Subject) -> None:
+    (frame,) = (await subject.draw(width=64, height=64, enlarge=4)).frames
+    changes: dict[str, Any] = {"source": digest(frame.png), "mix": (digest(OTHER),), "strength": 0.3}
+    (image,) = await drawn(subject, frame.png, OTHER, enlarge=4, **changes)
+    (raw,) = await drawn(subject, frame.png, OTHER, **changes)
+    assert image.shape == (256, 256, 3) and np.abs(np.asarray(Image.fromarray(image.astype(np.uint8)).reduce(4)) - raw).mean() < 8
 
 
 # ------------------------------------------------------------------------------------------------ refusals

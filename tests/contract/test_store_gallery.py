@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain import GRID, Job, Origin, Status
+from bot.domain import CLIP, GRID, Artifact, Job, Origin, Status
 from bot.errors import NotFound
 from bot.store.sql import SqlStore
 from tests.contract.jobs import ALICE, BOB, digest, execute, job, pictures, submit
@@ -37,6 +37,49 @@ async def test_a_drawn_job_is_shown_with_its_sheet_first_its_pictures_and_its_ch
     assert shown.artifacts == pictures(parent.id, "a", "b")
     assert [artifact.index for artifact in shown.artifacts] == [GRID, 0, 1]
     assert shown.children == (first, second) and first.parent == origin
+
+
+def clip_of(asked: Job, name: str = "clip") -> Artifact:
+    return Artifact(job_id=asked.id, index=CLIP, digest=digest(name), seed=7, width=512, height=384)
+
+
+async def filmed(store: SqlStore, asked: Job) -> Job:
+    """Submit and finish one job that has a clip beside its pictures."""
+    await submit(store, asked)
+    taken = await store.claim("w", LEASE)
+    assert taken is not None
+    assert await store.finish("w", taken.id, (*pictures(taken.id, "a", "b"), clip_of(taken)), 0.5)
+    return (await store.shown(taken.id)).job
+
+
+async def test_a_clip_is_kept_beside_the_pictures_and_leads_to_its_job(store: SqlStore) -> None:
+    made = await filmed(store, job())
+    assert (await store.shown(made.id)).artifacts == (clip_of(made), *pictures(made.id, "a", "b"))
+    assert await store.find_picture(digest("clip"), BOB.key) == (made, clip_of(made))
+
+
+async def test_a_private_clip_is_found_by_its_owner_alone(store: SqlStore) -> None:
+    await filmed(store, job(private=True))
+    assert await store.find_picture(digest("clip"), BOB.key) is None
+    assert await store.find_picture(digest("clip"), ALICE.key) is not None
+
+
+async def test_a_clip_is_needed_as_long_as_its_job_is_there(store: SqlStore) -> None:
+    made = await filmed(store, job())
+    assert await store.referenced([digest("clip"), digest("nowhere")]) == {digest("clip")}
+    await store.delete(made.id)
+    assert await store.referenced([digest("clip")]) == frozenset()
+    assert await store.find_picture(digest("clip"), ALICE.key) is None
+
+
+async def test_retention_takes_clips_too_and_spares_a_favourites(store: SqlStore) -> None:
+    await filmed(store, job())
+    assert await store.retire(NOW) == 1
+    assert await store.referenced([digest("clip")]) == frozenset()
+    liked = await filmed(store, job())
+    await store.favourite(liked.id, 0, True)
+    assert await store.retire(NOW) == 0
+    assert await store.referenced([digest("clip")]) == {digest("clip")}
 
 
 async def test_the_largest_seed_fits(store: SqlStore) -> None:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from PIL import Image, ImageDraw, ImageFilter
 
 from bot.domain import (
+    CLIP,
     GRID,
     Ack,
     Action,
@@ -193,8 +194,16 @@ class FakeStudio:
         if job.status is Status.DONE:
             frames = [a for a in shown.artifacts if a.index >= 0]
             pictures = tuple(Picture(alt=f"{words}, picture {a.index + 1}", digest=a.digest, width=a.width, height=a.height) for a in frames)
+            clips = (Picture(alt=f"{words}, a clip", digest=a.digest, width=a.width, height=a.height, moves=True) for a in shown.artifacts if a.index == CLIP)
             return Card(
-                title=words, text="Drawn in 8 s.", job_id=job_id, status=job.status, pictures=pictures, rows=_rows(job, frames), details=(("Seed", "7"),)
+                title=words,
+                text="Drawn in 8 s.",
+                job_id=job_id,
+                status=job.status,
+                pictures=pictures,
+                clip=next(clips, None),
+                rows=_rows(job, frames),
+                details=(("Seed", "7"),),
             )
         cancel = (Button(label="Cancel", action=Action(verb=Verb.CANCEL, job_id=job_id), hint="Stop drawing this", style="danger"),)
         if job.status is Status.QUEUED:
@@ -278,7 +287,7 @@ class FakeStudio:
         preview = paint(shown.job.request.seed, blur=(1 - step / of) * 12)
         await self._move(shown.evolve(job=replace(shown.job, status=Status.RUNNING), step=step, of=of, preview=preview))
 
-    async def finish(self, job_id: str) -> None:
+    async def finish(self, job_id: str, clip: bytes = b"") -> None:
         shown = self.jobs[job_id]
         request = shown.job.request
         assert isinstance(request, ImagineRequest)
@@ -287,6 +296,9 @@ class FakeStudio:
         artifacts = tuple(
             Artifact(job_id=job_id, index=i, digest=self.keep(paint(request.seed + i), owner), seed=request.seed + i, width=128, height=128) for i in indexes
         )
+        if clip:
+            moving = Artifact(job_id=job_id, index=CLIP, digest=self.keep(clip, owner), seed=request.seed, width=128, height=128)
+            artifacts = (moving, *artifacts)
         await self._move(shown.evolve(job=replace(shown.job, status=Status.DONE), artifacts=artifacts, preview=None))
 
     async def fail(self, job_id: str) -> None:

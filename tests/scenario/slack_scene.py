@@ -95,11 +95,11 @@ def adapter_for(wire: SlackWire, memos: Any, *, socket: bool = True, **more: Any
 
 
 @asynccontextmanager
-async def scene(folder: Path, *, socket: bool = True, shut: bool = False, **more: Any) -> AsyncIterator[Scene]:
+async def scene(folder: Path, *, socket: bool = True, shut: bool = False, engine: type[FakeEngine] = FakeEngine, **more: Any) -> AsyncIterator[Scene]:
     gate = Gate(shut=shut)
     url = f"sqlite+aiosqlite:///{folder / 'bot.db'}"
     generous = replace(LIMITS, cap=1e6, queued_per_actor=40, queued_total=60)
-    async with SlackWire() as wire, open_house(url, folder, FakeEngine(on_step=gate), limits=generous) as house:
+    async with SlackWire() as wire, open_house(url, folder, engine(on_step=gate), limits=generous) as house:
         adapter = adapter_for(wire, house.store, socket=socket, **more)
 
         async def render(job_id: str) -> Card:

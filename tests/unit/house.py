@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from bot.store.blobs import DiskBlobs
 from bot.store.sql import SqlStore
 from bot.studio import WordUpStudio
 from bot.workshop import Workshop
+from engine.api import ImagineRequest, Report, Request, Result
 from engine.fake import FakeEngine
 
 ADA = Actor(platform="web", id="ada", name="Ada")
@@ -29,6 +30,14 @@ REPLY = ReplyTo(platform="web")
 LIMITS = Limits(cap=60, per_hour=30, queued_per_actor=4, queued_total=6)
 ENGLISH = Catalogue.load("en")
 PATIENCE = 60  #: seconds before a test that waits gives up
+
+
+class FilmingEngine(FakeEngine):
+    """Makes a clip of every drawing, asked for or not."""
+
+    async def run(self, request: Request, inputs: Mapping[str, bytes], report: Report) -> Result:
+        filmed = replace(request, video=True) if isinstance(request, ImagineRequest) else request
+        return await super().run(filmed, inputs, report)
 
 
 @dataclass(kw_only=True)

@@ -114,6 +114,29 @@ def test_kept_pixels_are_the_sources_own() -> None:
     assert small.size == (64, 64) and small.getpixel((5, 5)) == RED
 
 
+def test_of_a_source_as_fine_as_the_enlarged_picture_nothing_is_lost() -> None:
+    source = Image.fromarray(np.random.default_rng(1).integers(0, 256, (256, 256, 3), np.uint8))
+    laid = lay(request(source="s", mask="m", enlarge=4), {"s": source, "m": white(64, 64, (32, 0, 64, 64))})
+    assert laid.start is not None and laid.start.size == (64, 64) and laid.finished is not None
+    image = np.asarray(put_back(Image.new("RGB", (256, 256), (0, 255, 0)), laid.finished))
+    assert np.array_equal(image[:, :112], np.asarray(source)[:, :112])
+    assert tuple(image[40, 200]) == (0, 255, 0)
+
+
+def test_a_coarser_source_is_put_back_before_the_picture_is_enlarged() -> None:
+    laid = lay(request(source="s", mask="m", enlarge=4), {"s": halves(), "m": white(64, 64, (32, 0, 64, 64))})
+    assert laid.keep is not None and laid.finished is None
+    assert lay(request(source="s", enlarge=4), {"s": halves(256, 256)}).finished is None  # nothing of it is kept
+
+
+def test_a_fine_source_lies_at_its_spot_on_the_enlarged_picture() -> None:
+    source = Image.fromarray(np.random.default_rng(1).integers(0, 256, (128, 128, 3), np.uint8))
+    laid = lay(request(source="s", spot=Spot(left=16, top=8, width=32, height=32), enlarge=4), {"s": source})
+    assert laid.finished is not None
+    image = np.asarray(put_back(Image.new("RGB", (256, 256)), laid.finished))
+    assert np.array_equal(image[60:132, 92:164], np.asarray(source)[28:100, 28:100])
+
+
 # ------------------------------------------------------------------------------------------------ sources with room around them
 
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from bot import notes
 from bot.cards import MAX_EDGE, job_card, params_card
-from bot.domain import GRID, Action, Actor, Artifact, Button, Card, Job, Load, Origin, Page, Place, Said, Shown, Status, Verb, Visibility, Wallet
+from bot.domain import CLIP, GRID, Action, Actor, Artifact, Button, Card, Job, Load, Origin, Page, Place, Said, Shown, Status, Verb, Visibility, Wallet
 from bot.errors import BadWords, Fault, Refused
-from bot.messages import Catalogue
-from engine.api import ImagineRequest, Part, UpscaleRequest
+from bot.messages import Catalogue, number
+from engine.api import ImagineRequest, MorphRequest, Part, UpscaleRequest
 from engine.fake import FAKE_MODEL
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -70,6 +70,7 @@ def every_card() -> Iterator[Card]:
     yield notes.queue_card(queued, Load(queued=20), ENGLISH)
     yield notes.history_card(Page(items=drawn), "", ENGLISH)
     yield notes.help_card((FAKE_MODEL,), ENGLISH)
+    yield notes.children_card(drawn[0], [job(Status.DONE, words=long, parent=Origin(job_id=drawn[0].job.id, verb="v", index=0)) for _ in range(40)], ENGLISH)
     yield notes.error_card(BadWords("words.twice", start=5999, end=6000, flag="n"), ENGLISH, long)
     yield params_card(drawn[0], ENGLISH, direct=True)
 
@@ -151,11 +152,66 @@ def test_a_single_picture_can_be_enlarged_as_far_as_the_limit():
     assert labels(card_of(shown(Status.DONE, 1, edge=MAX_EDGE, request=UPSCALE)))[0] == ["Vary"]
 
 
+def test_a_waiting_picture_tells_the_size_it_will_be_shown_at():
+    waiting = shown(Status.QUEUED, request=replace(IMAGINE, enlarge=4))
+    assert ("Size", "512 × 384") in params_card(waiting, ENGLISH).details
+
+
 def test_a_child_says_where_it_came_from_and_leads_there():
     parent = Origin(job_id=next(IDS), verb=Verb.VARY.value, index=1)
     card = card_of(shown(Status.DONE, parent=parent))
     assert card.text.splitlines()[-1] == "V2 of an earlier picture."
     assert card.rows[-1][-1].action == Action(verb=Verb.SHOW, job_id=parent.job_id)
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_a_child_leads_to_its_parent_in_every_state(status: Status):
+    parent = Origin(job_id=next(IDS), verb=Verb.VARY.value, index=1)
+    card = card_of(shown(status, parent=parent, error=Said(message="error.out_of_memory")))
+    assert Action(verb=Verb.SHOW, job_id=parent.job_id) in [button.action for button in buttons(card)]
+    assert "V2 of an earlier picture." in card.text
+
+
+@pytest.mark.parametrize("count", [1, 4, 9])
+@pytest.mark.parametrize("child_of", [None, "01KA9999999999999999999999"])
+def test_a_parent_leads_to_its_children(count: int, child_of: str | None):
+    parent = Origin(job_id=child_of, verb=Verb.REROLL.value, index=GRID) if child_of else None
+    without = shown(Status.DONE, count, parent=parent)
+    child = job(Status.DONE, parent=Origin(job_id=without.job.id, verb="v", index=0))
+    card = card_of(without.evolve(children=(child,)))
+    found = [button for button in buttons(card) if button.action.verb is Verb.CHILDREN]
+    assert [(each.label, each.action.job_id) for each in found] == [("What came of it", without.job.id)]
+    assert len(buttons(card)) == len(buttons(card_of(without))) + 1
+    assert all(len(row) <= 5 for row in card.rows) and len(card.rows) + len(card.selects) <= 5
+
+
+def test_children_that_nobody_can_look_at_are_not_mentioned():
+    private, failed, cancelled = job(Status.DONE, private=True), job(Status.FAILED), job(Status.CANCELLED)
+    card = card_of(shown(Status.DONE).evolve(children=(private, failed, cancelled)))
+    assert Verb.CHILDREN not in {button.action.verb for button in buttons(card)}
+    own = card_of(shown(Status.DONE, private=True).evolve(children=(private,)))
+    assert Verb.CHILDREN in {button.action.verb for button in buttons(own)}
+
+
+def test_children_are_listed_with_how_they_came_about():
+    done = shown(Status.DONE)
+    ways = [(Verb.PICK, 0), (Verb.VARY, 1), (Verb.REROLL, GRID), (Verb.UPSCALE, 0), (Verb.REMIX, GRID)]
+    children = [job(Status.DONE, parent=Origin(job_id=done.job.id, verb=verb.value, index=index)) for verb, index in ways]
+    card = notes.children_card(done, children, ENGLISH)
+    assert [line.partition(":")[0] for line in card.text.splitlines()] == ["1. U1", "2. V2", "3. Again", "4. Enlarged", "5. Remix"]
+    assert labels(card) == [["1", "2", "3", "4", "5"], ["Back to it"]]
+    assert [button.action.job_id for button in buttons(card)] == [*(child.id for child in children), done.job.id]
+    assert {button.action.verb for button in buttons(card)} == {Verb.SHOW}
+    assert card.visibility is Visibility.PRIVATE
+
+
+def test_of_very_many_children_the_newest_are_listed():
+    done = shown(Status.DONE)
+    children = [job(Status.DONE, parent=Origin(job_id=done.job.id, verb="v", index=0)) for _ in range(30)]
+    card = notes.children_card(done, children, ENGLISH)
+    assert card.text.splitlines()[0] == "10 older ones are not listed."
+    assert [label for row in labels(card)[:-1] for label in row] == [str(number) for number in range(11, 31)]
+    assert buttons(card)[-2].action.job_id == children[-1].id
 
 
 def test_a_favourite_is_pressed():
@@ -186,6 +242,71 @@ def test_params_are_private_and_go_with_the_pictures_when_sent_directly():
     assert dict(card.details)["Number"] == done.job.id
     assert params_card(done, ENGLISH, direct=True).pictures
     assert params_card(done, ENGLISH, direct=True).visibility is Visibility.DIRECT
+
+
+def test_details_name_the_model_its_licence_and_what_it_was_trained_on():
+    model = replace(FAKE_MODEL, licence="CreativeML OpenRAIL-M", training_data="LAION-5B, filtered", forbids=("No medical advice.", "No harm."))
+    found = dict(params_card(shown(Status.DONE), ENGLISH, model).details)
+    assert found["Model"] == "Fake (fake)"
+    assert found["Licence"] == "CreativeML OpenRAIL-M. No medical advice. No harm."
+    assert found["Trained on"] == "LAION-5B, filtered"
+    assert dict(params_card(shown(Status.DONE), ENGLISH, FAKE_MODEL).details)["Trained on"] == "not stated"
+    assert dict(params_card(shown(Status.DONE), ENGLISH, replace(model, title="fake")).details)["Model"] == "fake"
+
+
+def test_details_of_a_model_that_is_gone_name_it_and_say_nothing_of_it():
+    found = dict(params_card(shown(Status.DONE), ENGLISH, None).details)
+    assert found["Model"] == "fake" and {"Licence", "Trained on"}.isdisjoint(found)
+
+
+def test_the_card_for_all_has_none_of_that():
+    assert {"Licence", "Trained on", "Credits", "Device time", "Energy", "Number"}.isdisjoint(dict(card_of(shown(Status.DONE, device_seconds=9.0)).details))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "watts", "energy"),
+    [
+        (36.0, 100.0, "about 1 Wh, an estimate at 100 W"),
+        (36.0, 350.0, "about 3.5 Wh, an estimate at 350 W"),
+        (1.25, 100.0, "about 0.035 Wh, an estimate at 100 W"),
+        (0.01, 100.0, "less than 0.001 Wh, an estimate at 100 W"),
+        (36e6, 100.0, "about 1,000,000 Wh, an estimate at 100 W"),
+    ],
+)
+def test_details_tell_what_a_picture_took(seconds: float, watts: float, energy: str):
+    found = dict(params_card(shown(Status.DONE, device_seconds=seconds, cost=0.75), ENGLISH, FAKE_MODEL, watts=watts).details)
+    assert (found["Credits"], found["Energy"]) == ("0.75", energy)
+    assert found["Device time"] == f"{number(seconds)} s"
+
+
+def test_what_is_not_drawn_has_taken_no_energy():
+    for status in (Status.QUEUED, Status.RUNNING, Status.FAILED):
+        found = dict(params_card(shown(status), ENGLISH, FAKE_MODEL).details)
+        assert "Credits" in found and {"Device time", "Energy"}.isdisjoint(found)
+
+
+def test_a_clip_goes_along_with_what_is_done():
+    done = shown(Status.DONE)
+    clip = Artifact(job_id=done.job.id, index=CLIP, digest="a" * 64, seed=7, width=512, height=512)
+    filmed = replace(done, artifacts=(clip, *done.artifacts))
+    card = card_of(filmed)
+    assert card.clip is not None and card.files == (*card.pictures, card.clip)
+    assert (card.clip.digest, card.clip.width, card.clip.moves) == ("a" * 64, 512, True)
+    assert card.clip.name == f"wordup-{done.job.id}-clip.webp"
+    assert card.clip.alt == "“a fox in the snow” taking shape, a clip of how fake drew it."
+    assert labels(card) == labels(card_of(done)) and len(card.pictures) == 1
+    assert card_of(done).clip is None and card_of(done).files == card_of(done).pictures
+    assert params_card(filmed, ENGLISH).clip is None
+    assert params_card(filmed, ENGLISH, direct=True).clip == card.clip
+    assert len(params_card(filmed, ENGLISH, direct=True).files) == 5
+
+
+def test_a_morphs_clip_says_what_it_is():
+    request = MorphRequest(model="fake", before=(Part(text="a fox"),), after=(Part(text="an owl"),), width=128, height=128, steps=8, guidance=5.0)
+    done = shown(Status.DONE, 8, request=request, words="a fox to an owl")
+    clip = Artifact(job_id=done.job.id, index=CLIP, digest="a" * 64, seed=7, width=512, height=512)
+    card = card_of(replace(done, artifacts=(clip, *done.artifacts)))
+    assert card.clip is not None and card.clip.alt == "“a fox to an owl”, a clip of one becoming the other, drawn by fake."
 
 
 def test_a_mistake_has_a_caret_under_its_place():

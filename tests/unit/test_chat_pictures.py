@@ -8,7 +8,8 @@ import random
 import pytest
 from PIL import Image
 
-from bot.chat.pictures import fitted, fitted_async
+from bot.chat.pictures import fitted, fitted_async, gif, gif_async
+from engine.codec import encode_clip
 
 
 def noise(width: int, height: int, mode: str = "RGB") -> bytes:
@@ -74,3 +75,30 @@ async def test_off_the_event_loop_it_is_the_same():
     for limit in (len(NOISY), len(NOISY) - 1, 8000, 50):
         assert await fitted_async(NOISY, "a.png", limit) == fitted(NOISY, "a.png", limit)
     assert await fitted_async(NOISY, "a.png", 8000, small="JPEG") == fitted(NOISY, "a.png", 8000, small="JPEG")
+
+
+def clip(edge: int = 640) -> bytes:
+    """Three frames of different colours."""
+    frames = [Image.new("RGB", (edge, edge // 2), colour) for colour in ("red", "lime", "blue")]
+    return encode_clip(frames, [90, 90, 1500])
+
+
+def test_a_clip_becomes_a_gif_that_moves():
+    sent = gif(clip(), "wordup-clip.webp", 2**20)
+    assert sent is not None
+    assert (sent.name, sent.data[:4], sent.smaller) == ("wordup-clip.gif", b"GIF8", False)
+    with Image.open(io.BytesIO(sent.data)) as opened:
+        assert (opened.n_frames, opened.size) == (3, (512, 256))
+
+
+def test_a_clip_too_large_as_a_gif_is_tried_smaller_and_then_given_up():
+    whole, half = gif(clip(), "a.webp", 2**20), gif(clip(256), "a.webp", 2**20)
+    assert whole is not None and half is not None and len(half.data) < len(whole.data)
+    smaller = gif(clip(), "a.webp", len(whole.data) - 1)
+    assert smaller is not None
+    assert Image.open(io.BytesIO(smaller.data)).size == (256, 128)
+    assert gif(clip(), "a.webp", 100) is None
+
+
+async def test_gifs_are_made_off_the_event_loop_too():
+    assert await gif_async(clip(), "a.webp", 2**20) == gif(clip(), "a.webp", 2**20)

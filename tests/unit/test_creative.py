@@ -9,10 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
+from engine import codec, results
+from engine.api import ImagineRequest, Part
+from engine.canvas import EMPTY
 from engine.creative import OVERLAP, Box, Pile, boxes_of, padded, places, with_colours_of
 from engine.fake import FAKE_MODEL
+from engine.results import Drawn
 
 CAN = replace(FAKE_MODEL, width=64, height=64, multiple=8, min_edge=32)
 
@@ -57,3 +62,16 @@ def test_a_tile_keeps_its_detail_and_takes_the_coarse_colours_of_its_start(tint:
     drawn = with_colours_of(start, np.broadcast_to(detail, (64, 64, 3)).astype(np.uint8))
     assert abs(drawn.mean() - 120) < 1
     assert np.abs(np.diff(drawn.astype(int), axis=1)).mean() == pytest.approx(20, abs=1)
+
+
+def test_a_seamless_picture_stays_seamless_when_it_is_enlarged() -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    asked = ImagineRequest(model="fake", parts=(Part(text="a fox"),), width=64, height=64, steps=8, guidance=5.0, tile=True, enlarge=4)
+
+    def larger(pixels: NDArray[np.uint8], request: ImagineRequest) -> NDArray[np.uint8]:
+        return results.larger(request, EMPTY, Drawn(pixels[None]), lambda each: codec.enlarge(each, 4)).images[0]
+
+    moved = np.roll(picture, (8, 24), axis=(0, 1))
+    assert np.array_equal(larger(moved, asked), np.roll(larger(picture, asked), (32, 96), axis=(0, 1)))
+    plain = replace(asked, tile=False)
+    assert not np.array_equal(larger(moved, plain), np.roll(larger(picture, plain), (32, 96), axis=(0, 1)))

@@ -29,10 +29,10 @@ def test_a_sheet_needs_a_picture():
 
 
 def test_pictures_never_overlap_and_a_short_row_stands_in_the_middle():
-    corners = places(5, 10, 10, 2)
-    assert corners == ((0, 0), (12, 0), (24, 0), (6, 12), (18, 12))
+    corners = places(5, 10, 10)
+    assert corners == ((0, 0), (10, 0), (20, 0), (5, 10), (15, 10))
     for count in range(1, 10):
-        assert len(set(places(count, 10, 10, 2))) == count
+        assert len(set(places(count, 10, 10))) == count
 
 
 def test_four_pictures_stand_two_by_two_in_order():
@@ -40,8 +40,9 @@ def test_four_pictures_stand_two_by_two_in_order():
     sheet = compose([picture(colour, note=f"a fox, seed {index}") for index, colour in enumerate(colours)])
     image = Image.open(io.BytesIO(sheet.data))
     assert isinstance(image, PngImageFile)
-    assert image.size == (sheet.width, sheet.height) == (130, 98)
-    assert [image.getpixel(at) for at in ((32, 24), (98, 24), (32, 74), (98, 74))] == colours
+    assert image.size == (sheet.width, sheet.height) == (128, 96)
+    assert [image.getpixel(at) for at in ((32, 24), (96, 24), (32, 72), (96, 72))] == colours
+    assert len({image.getpixel((64, y)) for y in range(96)} & set(colours)) == 0  # a frame keeps them apart
     assert image.text["parameters"] == "a fox, seed 0"
 
 
@@ -53,3 +54,8 @@ def test_pictures_of_different_sizes_are_a_mistake():
 async def test_composing_off_the_loop_gives_the_same_bytes():
     pictures = [picture((9, 9, 9))] * 2
     assert (await compose_async(pictures)).data == compose(pictures).data
+
+
+def test_four_finished_pictures_of_the_pocket_model_make_a_sheet_of_1024_pixels():
+    sheet = compose([picture((9, 9, 9), (512, 512))] * 4)
+    assert (sheet.width, sheet.height) == (1024, 1024)

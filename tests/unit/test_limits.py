@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import limits
-from engine.api import Capabilities, UpscaleRequest
+from engine.api import Capabilities, Effort, UpscaleRequest
 from tests.contract.jobs import imagine
 
 POCKET = Capabilities(
@@ -40,6 +40,12 @@ def test_a_default_grid_costs_one_credit_whatever_the_model() -> None:
     assert limits.cost(replace(GRID, steps=4, guidance=1.0), turbo) == 1.0
 
 
+def test_a_default_grid_is_drawn_in_the_models_usual_way() -> None:
+    swift = replace(POCKET, quick=Effort(steps=4))
+    assert limits.cost(replace(GRID, steps=4, guidance=1.0), swift) == 1.0
+    assert limits.cost(GRID, swift) == 10.0
+
+
 @pytest.mark.parametrize(
     ("changes", "credits"),
     [
@@ -49,6 +55,9 @@ def test_a_default_grid_costs_one_credit_whatever_the_model() -> None:
         ({"guidance": 1.0}, 0.5),
         ({"guidance": 12.0}, 1.0),
         ({"source": "a" * 64, "strength": 0.5}, 0.5),
+        ({"stop": 0.5}, 0.5),
+        ({"best_of": 8}, 2.0),
+        ({"source": "a" * 64, "strength": 0.5, "stop": 0.5}, 0.25),
         ({"strength": 0.5}, 1.0),  # means nothing without a source
     ],
 )
@@ -65,7 +74,16 @@ def test_an_upscale_costs_little_and_four_times_more_for_twice_the_factor() -> N
         return limits.cost(UpscaleRequest(model="pocket", source="a" * 64, factor=factor, width=128, height=128), POCKET)
 
     assert 0 < price(2) < price(4) < limits.cost(GRID, POCKET)
-    assert price(4) == pytest.approx(4 * price(2), abs=2 * limits.QUANTUM)
+    assert price(4) == pytest.approx(4 * price(2), abs=4 * limits.QUANTUM)  # both are rounded up
+
+
+def test_finishing_a_picture_is_part_of_its_price() -> None:
+    finished = replace(POCKET, finish=4)
+    raw, shown = limits.cost(GRID, finished), limits.cost(replace(GRID, enlarge=4), finished)
+    assert raw < shown == 1.0
+    assert limits.cost(replace(GRID, enlarge=4), POCKET) > limits.cost(GRID, POCKET) == 1.0
+    best = limits.megapixel_steps(replace(GRID, enlarge=4, best_of=8)) - limits.megapixel_steps(replace(GRID, best_of=8))
+    assert best == pytest.approx(limits.megapixel_steps(replace(GRID, enlarge=4)) - limits.megapixel_steps(GRID))  # only what is kept is enlarged
 
 
 def test_the_least_there_is_still_costs_something() -> None:

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from bot.errors import BadWords, Refused, UserError
 from bot.prompts import Source, Words, choose_model, complete, layered, locate, parse, read, resolve, snap
-from engine.api import Capabilities, ImagineRequest, Part
+from engine.api import Capabilities, Effort, Emphasis, ImagineRequest, Lora, Part
+from engine.checks import check
 from engine.fake import FAKE_MODEL
 
+SWIFT = replace(FAKE_MODEL, draft=Effort(steps=1, lora="sketch"), quick=Effort(steps=4, lora="swift"))
 SIMPLE = replace(FAKE_MODEL, model="simple", operations=frozenset({"imagine"}), max_guidance=1.0, guidance=1.0, max_count=2)
 PICTURE = Source(digest="a" * 64, width=300, height=100)
 
@@ -37,6 +39,25 @@ def test_flags_beat_preferences_beat_server_beat_model():
     preference, server = Words(steps=20, guidance=3.0), Words(steps=30, guidance=9.0, count=2)
     request = made("a fox --steps 10", FAKE_MODEL, None, preference, server)
     assert (request.steps, request.guidance, request.count, request.width) == (10, 3.0, 2, 128)
+
+
+def test_pictures_are_finished_unless_size_or_raw_says_otherwise():
+    finished = replace(FAKE_MODEL, finish=4)
+
+    def size(text: str, model: Capabilities = finished) -> tuple[int, int, int]:
+        request = made(text, model)
+        return request.width, request.height, request.enlarge
+
+    assert made("a fox").enlarge == 1
+    assert size("a fox") == (128, 128, 4)
+    assert size("a fox --ar 2:1") == (176, 88, 4)
+    assert size("a fox --raw") == (128, 128, 1)
+    assert size("a fox --size 192x128") == (192, 128, 1)
+    small = replace(finished, max_edge=256)
+    assert size("a fox --size 512x768", small) == (128, 192, 4)  # larger than it draws, but not than it finishes
+    assert fault("a fox --size 512x768 --raw", small) == ("words.size_out_of_bounds", "--size 512x768")
+    assert fault("a fox --size 514x768", small) == ("words.size_out_of_bounds", "--size 514x768")
+    assert made("a fox", finished, PICTURE).enlarge == 4
 
 
 def test_a_layer_never_contradicts_what_was_said():
@@ -95,6 +116,12 @@ def test_samplers_are_found_by_their_short_names():
         ("a fox --size 8x2048", "words.size_out_of_bounds", "--size 8x2048"),
         ("a fox --sampler warp", "words.unknown_sampler", "--sampler warp"),
         ("a fox --cfg 1 --no rain", "words.no_needs_guidance", "--no rain"),
+        ("a fox --s 0 --no rain", "words.no_needs_guidance", "--no rain"),
+        ("a fox --lora ink --lora papr:0.5", "words.unknown_lora_near", "--lora papr:0.5"),
+        ("a fox --lora xyz --lora ink", "words.unknown_lora", "--lora xyz"),
+        ("a fox --best 3", "words.best_too_few", "--best 3"),
+        ("a fox --n 9 --best 8", "words.best_too_few", "--best 8"),
+        ("a fox --draft --tile", "words.cannot", "--draft"),
     ],
 )
 def test_what_this_model_cannot_is_told_at_its_place(text: str, message: str, place: str):
@@ -105,11 +132,75 @@ def test_a_simpler_model_refuses_by_name():
     assert fault("a fox --no rain", SIMPLE) == ("words.cannot", "--no rain")
     assert fault("a fox --n 3", SIMPLE) == ("words.beyond_model", "--n 3")
     assert fault("a fox --cfg 2", SIMPLE) == ("words.beyond_model", "--cfg 2")
+    for flag in ("--stop 80", "--best 4", "--clip 0.5", "--lora ink", "--tile", "--video", "--draft", "--stylize 50"):
+        assert fault(f"a {flag} fox", SIMPLE) == ("words.cannot", flag)
+    assert made("a fox --stop 100 --clip 0", SIMPLE).stop == 1
+    assert fault("a (red:1.2) fox (far:0.5)", SIMPLE) == ("refused.cannot", "(red:1.2)")
     assert fault("cat:: dog", SIMPLE) == ("refused.cannot", "")
     assert made("cat::2", SIMPLE).parts == (Part(text="cat", weight=2),)
     assert fault("a fox", SIMPLE, PICTURE) == ("refused.no_source", "")
     assert made("a fox", SIMPLE).count == 2
     assert fault("a fox --ar 3:1", replace(SIMPLE, min_edge=128, max_edge=128)) == ("words.ratio_out_of_reach", "--ar 3:1")
+
+
+def test_every_flag_reaches_the_request():
+    request = made("a (red:1.3) (big:1) fox --stop 75 --best 8 --clip 0.5 --lora INK:0.5 --lora paper --tile --video")
+    assert request.parts == (Part(text="a red big fox", emphasis=(Emphasis(start=2, end=5, weight=1.3),)),)
+    assert (request.stop, request.best_of, request.clip, request.tile, request.video) == (0.75, 8, 0.5, True, True)
+    assert request.loras == (Lora(name="ink", weight=0.5), Lora(name="paper"))
+
+
+def test_defaults_a_model_knows_nothing_of_are_left_out():
+    default = Words(stop=50, best=8, clip=0.5, tile=True, video=True, draft=True, stylize=300, loras=(Lora(name="ink"), Lora(name="gone")))
+    assert made("a fox", SIMPLE, None, default) == made("a fox", SIMPLE)
+    assert made("a fox", FAKE_MODEL, None, default).loras == (Lora(name="ink"),)
+    assert made("a fox --n 9", FAKE_MODEL, None, default).best_of == 0
+
+
+def test_stylize_is_guidance_around_the_models_own():
+    assert [round(made(f"a fox --s {each}").guidance, 2) for each in (0, 50, 100, 550, 1000)] == [1, 2.24, 5, 8.66, 15]
+    assert made("a fox --s 1000", replace(FAKE_MODEL, max_guidance=8.0)).guidance == pytest.approx(8)
+    assert made("a fox --cfg 3", FAKE_MODEL, None, Words(stylize=0)).guidance == 3
+
+
+@given(st.integers(0, 1000), st.floats(1.01, 15), st.floats(1, 30))
+def test_stylize_never_passes_what_the_model_takes(stylize: int, usual: float, most: float):
+    model = replace(FAKE_MODEL, guidance=usual, max_guidance=max(usual, most))
+    weaker, stronger = (made(f"a fox --s {each}", model).guidance for each in (stylize, min(1000, stylize + 50)))
+    assert 1 <= weaker <= stronger <= model.max_guidance
+
+
+def test_a_source_goes_as_far_as_the_models_card_says():
+    assert made("a fox", replace(FAKE_MODEL, strengths={**FAKE_MODEL.strengths, "source": 0.4}), PICTURE).strength == 0.4
+
+
+def test_the_usual_few_steps_are_taken_unless_something_else_is_asked():
+    def steps(text: str, source: Source | None = None, *defaults: Words) -> tuple[int, float, bool]:
+        request = made(text, SWIFT, source, *defaults)
+        check(replace(request, source=None), SWIFT, {})
+        return request.steps, request.guidance, Lora(name="swift") in request.loras
+
+    assert steps("a fox --n 2 --tile") == (4, 1, True)
+    assert steps("a fox --steps 8") == (8, 5, False)
+    assert steps("a fox --cfg 5") == steps("a fox --q 1") == steps("a fox --s 100") == steps("a fox --sampler ddim") == (8, 5, False)
+    assert steps("a fox", None, Words(quality=2)) == (16, 5, False)
+    assert steps("a fox --no rain") == steps("a fox", PICTURE) == (8, 5, False)
+    assert steps("a fox --lora ink") == (4, 1, True)
+    single = replace(SWIFT, quick=Effort(steps=1, lora="swift"))
+    assert (made("a fox", single).steps, made("a fox --clip 0.5", single).steps) == (1, 8)  # guidance between steps needs two
+
+
+def test_drafts_are_drawn_in_the_cards_way_or_refused():
+    assert made("a fox --draft --lora ink", SWIFT).loras == (Lora(name="ink"), Lora(name="sketch"))
+    assert made("a fox", SWIFT, None, Words(draft=True)).steps == 1
+    assert made("a fox --no rain", SWIFT, None, Words(draft=True)).steps == 8
+    assert made("a fox --steps 8", SWIFT, None, Words(draft=True)).steps == 8
+    assert made("a fox --draft", SWIFT, None, Words(quality=2)).steps == 1
+    for text, lost in (("a fox --draft --no rain", "draft with --no"), ("a fox --draft --clip 1", "draft with --clip")):
+        with pytest.raises(BadWords) as caught:
+            made(text, SWIFT)
+        assert (caught.value.message, caught.value.parameters["flag"], text[caught.value.start : caught.value.end]) == ("words.cannot", lost, "--draft")
+    assert fault("a fox --draft", SWIFT, PICTURE) == ("words.cannot", "--draft")
 
 
 def test_a_servers_default_beyond_the_model_is_brought_to_its_bound():
@@ -171,7 +262,10 @@ def test_an_empty_or_unfinished_box_is_no_mistake():
 
 def test_flags_complete():
     assert labels("a fox --se") == ["--seed"]
+    assert labels("a fox --lora ink:1 --lo") == ["--lora"]
+    assert labels("a fox --lora ") == ["ink:0.8", "paper:0.8"]
     assert labels("a fox --q") == ["--quality"]
+    assert labels("a fox --s")[0] == "--stylize"
     assert "--seed" not in labels("a fox --seed 7 --")
     assert "--chaos" not in labels("a fox --")
     assert applied("a fox --se", "--seed") == "a fox --seed "

@@ -59,6 +59,7 @@ requests = st.one_of(
         clip=numbers,
         synthesis=st.booleans(),
         video=st.booleans(),
+        enlarge=counts,
         **sized,
     ),
     st.builds(UpscaleRequest, model=text, source=text, factor=counts, creative=st.booleans(), parts=parts, strength=numbers, **sized),

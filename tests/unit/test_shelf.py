@@ -85,6 +85,16 @@ def test_other_spellings_of_a_card_and_its_vocabulary_are_read(tmp_path: Path) -
     assert can.words == {"things": ("fox", "apple"), "places": ("snow",), "colours": ("red",)} and can.examples == ("a fox",)
 
 
+def test_only_a_model_with_an_upscaler_finishes_its_pictures(tmp_path: Path) -> None:
+    path = model(tmp_path, card='family = "sd"\nfinish = 4\n')
+    (can,) = Shelf.open([path], pocket=False).models()
+    assert can.finish == 1
+    (path / "upscaler").mkdir()
+    (path / "upscaler" / "model.safetensors").write_bytes(b"weights")
+    (can,) = Shelf.open([path], pocket=False).models()
+    assert can.finish == 4
+
+
 def test_a_model_without_guidance_takes_no_unwanted_words(tmp_path: Path) -> None:
     (can,) = Shelf.open([model(tmp_path, card='family = "sd"\nmax_guidance = 1.0\n')], pocket=False).models()
     assert "unwanted" not in can.operations and can.guidance <= 1
@@ -105,6 +115,7 @@ def test_a_directory_of_models_is_opened_and_the_default_comes_first(tmp_path: P
         ('family = "nobody knows"', ModelCorrupt),
         ('family = "sd"\nwidth = "wide"', ModelCorrupt),
         ('family = "sd"\nwidth = 100\nmultiple = 64', ModelCorrupt),
+        ('family = "sd"\nfinish = 3', ModelCorrupt),
         (None, ModelMissing),
     ],
 )

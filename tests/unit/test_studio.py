@@ -6,6 +6,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from bot.cards import MAX_EDGE
 from bot.domain import GRID, Action, Card, Status, Verb, Visibility
 from bot.errors import NotFound
 from engine.api import ImagineRequest, OutOfMemory, Request, UpscaleRequest
-from engine.fake import FakeEngine
+from engine.fake import FAKE_MODEL, FakeEngine
 from tests.contract.stores import sqlite_url  # noqa: F401  (a fixture)
 from tests.unit.house import ADA, BOB, ENGLISH, LIMITS, House, button, open_house
 
@@ -55,7 +56,7 @@ async def test_words_become_a_grid(house: House):
     assert [each.index for each in sorted(shown.artifacts, key=lambda each: each.index)] == [GRID, 0, 1, 2, 3]
     assert [each.seed for each in sorted(shown.artifacts, key=lambda each: each.index)[1:]] == [7, 8, 9, 10]
     sheet = await house.studio.picture(ADA, card.pictures[0].digest)
-    assert Image.open(io.BytesIO(sheet)).size == (258, 258)
+    assert Image.open(io.BytesIO(sheet)).size == (256, 256)
     assert card.title == "a fox in the snow"
     assert house.board.live(card.job_id) is None
 
@@ -261,6 +262,27 @@ async def test_u2_brings_that_picture_alone_enlarged(house: House):
     assert (shown.job.parent.job_id, shown.job.parent.verb, shown.job.parent.index) == (grid.job_id, "u", 1)
     assert "U2 of an earlier picture." in single.text
     assert [child.id for child in parent.children] == [single.job_id]
+
+
+async def test_a_small_models_pictures_are_finished_and_everything_goes_on_from_there(sqlite_url: str, tmp_path: Path):  # noqa: F811
+    async with open_house(sqlite_url, tmp_path, FakeEngine((replace(FAKE_MODEL, finish=4),))) as house:
+        grid = await house.drawn("a fox --seed 7")
+        parent = await house.shown(grid)
+        assert {(each.width, each.height) for each in parent.artifacts if each.index >= 0} == {(512, 512)}
+        assert next(each.width for each in parent.artifacts if each.index == GRID) == 1024
+        single = await house.end(await house.push(grid, Verb.PICK, 1))
+        assert (await house.shown(single)).artifacts[0].width == 1024
+        larger = await house.end(await house.push(single, Verb.UPSCALE, argument="2"))
+        assert (await house.shown(larger)).artifacts[0].width == 2048
+        varied = await house.shown(await house.end(await house.push(larger, Verb.VARY)))
+        request = imagined(varied.job.request)
+        assert (request.width, request.enlarge) == (128, 4)
+        assert request.source == next(each.digest for each in parent.artifacts if each.index == 1)
+        assert {each.width for each in varied.artifacts if each.index >= 0} == {512}
+        again = await house.shown(await house.end(await house.push(grid, Verb.REROLL)))
+        assert {each.width for each in again.artifacts if each.index >= 0} == {512}
+        raw = await house.shown(await house.drawn("a fox --raw --n 1"))
+        assert (raw.artifacts[0].width, raw.job.cost < 0.25) == (128, True)
 
 
 async def test_v2_varies_that_picture_with_another_seed(house: House):

@@ -4,9 +4,13 @@ import base64
 import io
 import re
 
+import pytest
 from PIL import Image
 
-from bot.chat.terminal import inline_picture
+from bot.chat.terminal import inline_picture, written
+from bot.domain import CLIP, GRID
+
+PNG = b"\x89PNG and so on"
 
 
 def red_over_blue() -> bytes:
@@ -33,3 +37,18 @@ def test_iterm_and_kitty_get_the_file_itself():
     chunks = re.findall(r"\x1b_G([^;]*);([^\x1b]*)\x1b\\", shown)
     assert base64.b64decode("".join(data for _, data in chunks)) == png * 80
     assert [head[-3:] for head, _ in chunks[:-1]] == ["m=1"] * (len(chunks) - 1) and chunks[-1][0].endswith("m=0")
+
+
+@pytest.mark.parametrize(
+    ("pictures", "files", "clip"),
+    [
+        ({0: b"one"}, {"fox.png": b"one"}, False),
+        ({0: b"one", CLIP: b"moves"}, {"fox.png": b"one", "fox-clip.webp": b"moves"}, True),
+        ({GRID: PNG, 0: b"one", 1: b"two"}, {"fox.png": PNG, "fox-1.png": b"one", "fox-2.png": b"two"}, False),
+        ({CLIP: b"moves", GRID: PNG, 0: b"one", 1: b"two"}, {"fox.png": PNG, "fox-1.png": b"one", "fox-2.png": b"two", "fox-clip.webp": b"moves"}, True),
+    ],
+)
+def test_what_was_drawn_lies_beside_each_other(tmp_path, pictures, files, clip):
+    beside = written(tmp_path / "fox.png", pictures)
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == files
+    assert beside == (tmp_path / "fox-clip.webp" if clip else None)

@@ -12,6 +12,7 @@ from bot.chat.web.security import LOCAL
 from bot.domain import Action, Button, Card, Command, Press, Select, Status, Submit, Verb
 from bot.errors import Fault
 from bot.messages import Catalogue
+from tests.contract.jobs import job
 from tests.fakes.studio import FakeStudio, paint
 from tests.fakes.web import Site, Visitor, shown_text
 
@@ -350,6 +351,12 @@ def test_a_large_grid_has_selects_in_the_buttons_place() -> None:
 @pytest.mark.parametrize(("count", "expected"), [(1, 1), (2, 2), (3, 2), (4, 2), (5, 3), (9, 3)])
 def test_pictures_stand_in_a_grid_as_square_as_it_can_be(count: int, expected: int) -> None:
     assert render.columns(count) == expected
+
+
+def test_the_space_kept_for_a_picture_is_of_the_finished_pictures_shape() -> None:
+    made = job(width=128, height=64, count=4)
+    assert render.canvas(made) == (2, 256, 128)
+    assert render.canvas(job(width=128, height=64, count=4, enlarge=4)) == (2, 1024, 512)
 
 
 def test_links_of_a_card_lead_only_to_the_web() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from bot.domain import Job, Status, Verb
+from bot.domain import CLIP, GRID, Job, Shown, Status, Verb
 from engine.api import (
     BadInput,
     BadNumbers,
@@ -24,7 +26,7 @@ from engine.api import (
 )
 from engine.fake import FakeEngine
 from tests.contract.stores import sqlite_url  # noqa: F401  (a fixture)
-from tests.unit.house import ENGLISH, LIMITS, House, open_house
+from tests.unit.house import ADA, BOB, ENGLISH, LIMITS, FilmingEngine, House, open_house
 
 
 class Fuse:
@@ -181,3 +183,53 @@ async def test_progress_is_on_the_board_while_it_draws(house: House, fuse: Fuse)
     numbers = [step for step in steps if step is not None]
     assert numbers == sorted(numbers)
     assert numbers[-1] == 8
+
+
+async def filmed(house: House, text: str) -> Shown:
+    job = await claimed(house, text)
+    await house.workshop.draw(job)
+    return await house.store.shown(job.id)
+
+
+async def test_a_clip_is_kept_and_shown_after_a_restart(sqlite_url: str, tmp_path: Path):  # noqa: F811
+    async with open_house(sqlite_url, tmp_path, FilmingEngine(), queue=False) as house:
+        shown = await filmed(house, "a fox --n 2 --seed 5")
+        assert [each.index for each in shown.artifacts] == [CLIP, GRID, 0, 1]
+    async with open_house(sqlite_url, tmp_path, FakeEngine(), queue=False) as house:
+        card = await house.studio.card(ADA, shown.job.id)
+        assert card.clip is not None and card.clip.moves and len(card.pictures) == 1
+        clip = await house.studio.picture(BOB, card.clip.digest)
+    with Image.open(io.BytesIO(clip)) as opened:
+        assert opened.format == "WEBP" and getattr(opened, "n_frames", 1) > 2
+        assert (card.clip.width, card.clip.height) == opened.size
+
+
+async def test_a_drawing_without_a_clip_has_none(house: House):
+    shown = await filmed(house, "a fox --n 1")
+    assert [each.index for each in shown.artifacts] == [0]
+    assert (await house.studio.card(ADA, shown.job.id)).clip is None
+
+
+async def test_a_clips_file_goes_with_its_job_and_not_before(sqlite_url: str, tmp_path: Path):  # noqa: F811
+    async with open_house(sqlite_url, tmp_path, FilmingEngine(), queue=False) as house:
+        shown = await filmed(house, "a fox --n 1")
+        stored = await house.blobs.digests(timedelta(0))
+        assert stored == {each.digest for each in shown.artifacts} == await house.store.referenced(stored)
+        await house.push(await house.studio.card(ADA, shown.job.id), Verb.DELETE)
+        assert await house.store.referenced(stored) == frozenset()
+
+
+async def test_a_disk_that_fills_up_at_the_clip_fails_the_job_and_gives_back_its_cost(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
+    async with open_house(sqlite_url, tmp_path, FilmingEngine(), queue=False) as house:
+        put = house.blobs.put
+
+        async def full(data: bytes) -> str:
+            if data[8:12] == b"WEBP":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return await put(data)
+
+        monkeypatch.setattr(house.blobs, "put", full)
+        shown = await filmed(house, "a fox --n 1")
+        assert (shown.job.status, shown.artifacts) == (Status.FAILED, ())
+        assert (await house.studio.card(ADA, shown.job.id)).text == ENGLISH.say("error.disk_full")
+        assert await house.balance() == LIMITS.cap

@@ -21,8 +21,8 @@ import structlog
 
 from bot.chat.discord import layout, limits
 from bot.chat.discord.layout import Attached, Parts
-from bot.chat.pictures import fitted_async
-from bot.domain import Actor, Card, Receipt, ReplyTo, Visibility
+from bot.chat.pictures import Fitted, fitted_async
+from bot.domain import Actor, Card, Picture, Receipt, ReplyTo, Visibility
 from bot.errors import NotFound
 from bot.messages import Catalogue
 
@@ -32,7 +32,7 @@ PLATFORM = "discord"
 ORIGINAL = "@original"
 NOBODY = discord.AllowedMentions.none()
 
-Picture = Callable[[Actor, str], Awaitable[bytes]]
+Read = Callable[[Actor, str], Awaitable[bytes]]
 """`Studio.picture`: the bytes of a stored picture. Raises NotFound."""
 
 #: JSON error codes after which trying the same way again is pointless.
@@ -98,7 +98,7 @@ def nonce(job_id: str, instead_of: str = "") -> str:
 class Places:
     """Writes cards with one client."""
 
-    def __init__(self, client: discord.Client, picture: Picture, catalogue: Catalogue) -> None:
+    def __init__(self, client: discord.Client, picture: Read, catalogue: Catalogue) -> None:
         self._client, self._picture, self._catalogue = client, picture, catalogue
 
     # -- what goes along
@@ -107,16 +107,16 @@ class Places:
         """The card with its pictures."""
         attached: list[Attached] = []
         remarks: list[str] = []
-        for each in card.pictures[: limits.ATTACHMENTS]:
+        for each in card.files[: limits.ATTACHMENTS]:
             try:
                 data = each.data or await self._picture(owner, each.digest)
             except NotFound:
                 continue  # deleted meanwhile
-            room = limit // max(1, min(len(card.pictures), limits.ATTACHMENTS))  # the limit is a message's
-            sent = await fitted_async(data, each.name, room) if room >= limits.SMALLEST_ATTACHMENT else None
+            room = limit // max(1, min(len(card.files), limits.ATTACHMENTS))  # the limit is a message's
+            sent = await _sent(each, data, room)
             size = f"{limit / 2**20:.3g}"
             if sent is None:
-                remarks.append(self._catalogue.say("card.left_out", limit=size))
+                remarks.append(self._catalogue.say("card.clip_left_out" if each.moves else "card.left_out", limit=size))
                 continue
             if sent.smaller:
                 remarks.append(self._catalogue.say("card.smaller", limit=size))
@@ -138,7 +138,7 @@ class Places:
             except discord.HTTPException as error:
                 if (error.status == 413 or error.code == TOO_LARGE) and parts.files:
                     limit = min(limit, parts.size) // 2
-                elif error.status == 400 and not closed(error) and error.code != 40060 and (card.pictures or card.rows):
+                elif error.status == 400 and not closed(error) and error.code != 40060 and (card.files or card.rows):
                     log.error("discord.card_refused", job=card.job_id, error=error.text)
                     card = _bare(card)
                 else:
@@ -235,6 +235,15 @@ class Places:
         return placed
 
 
+async def _sent(picture: Picture, data: bytes, room: int) -> Fitted | None:
+    """As it goes into a message; None when it does not fit. What moves is sent as it is or not at all: made smaller it would stand still."""
+    if room < limits.SMALLEST_ATTACHMENT:
+        return None
+    if picture.moves:
+        return Fitted(data, picture.name) if len(data) <= room else None
+    return await fitted_async(data, picture.name, room)
+
+
 def _shows(message: discord.Message, parts: Parts) -> bool:
     embeds = [each.description for each in message.embeds]
     same = message.content.strip() == parts.content.strip() and len(message.attachments) == len(parts.files)
@@ -242,4 +251,4 @@ def _shows(message: discord.Message, parts: Parts) -> bool:
 
 
 def _bare(card: Card) -> Card:
-    return replace(card, pictures=(), rows=(), selects=(), links=())
+    return replace(card, pictures=(), clip=None, rows=(), selects=(), links=())

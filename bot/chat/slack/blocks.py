@@ -154,7 +154,7 @@ def card_blocks(card: Card, files: Mapping[str, str], notes: Sequence[str] = (),
         head += section(note)
     shown = [
         {"type": "image", "slack_file": {"id": files[each.digest]}, "alt_text": (each.alt or card.title)[: limits.ALT] or _NOTHING}
-        for each in card.pictures
+        for each in card.files
         if files.get(each.digest)
     ]
     tail = [*details(card), *controls(card)]

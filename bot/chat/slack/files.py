@@ -18,7 +18,7 @@ import structlog
 from slack_sdk.errors import SlackApiError
 
 from bot.chat.fetching import Foreign, TooHeavy, Unreachable, fetch
-from bot.chat.pictures import fitted_async
+from bot.chat.pictures import fitted_async, gif_async
 from bot.chat.slack import limits, trouble
 from bot.chat.slack.blocks import Catalogue
 from bot.chat.slack.events import FileRef
@@ -54,8 +54,8 @@ class Files:
     # -- into Slack
 
     async def shown(self, card: Card, actor: Actor, read: Bytes) -> Uploaded:
-        """The card's stored pictures as files. Raises what is worth another try; what is not becomes a note."""
-        wanted = [each for each in card.pictures if each.digest]
+        """The card's stored pictures, and its clip, as files. Raises what is worth another try; what is not becomes a note."""
+        wanted = [each for each in card.files if each.digest]
         if not wanted:
             return Uploaded()
         key = _key(card, wanted[0])
@@ -83,11 +83,11 @@ class Files:
 
     def kept(self, card: Card) -> tuple[str, ...]:
         """What a card without its pictures says about them."""
-        return (self._catalogue.say("chat.picture_kept"),) if any(each.digest for each in card.pictures) else ()
+        return (self._catalogue.say("chat.picture_kept"),) if any(each.digest for each in card.files) else ()
 
     async def mend(self, card: Card) -> None:
         """Slack would not show one: wait for those still being processed, and forget those that are gone."""
-        wanted = [each for each in card.pictures if each.digest]
+        wanted = [each for each in card.files if each.digest]
         if not wanted:
             return
         key = _key(card, wanted[0])
@@ -115,11 +115,14 @@ class Files:
 
     async def _upload(self, key: str, ids: dict[str, str], picture: Picture, data: bytes) -> str:
         """Upload one, wait until it can be shown, and remember it. Answers with what must be said about it."""
-        fits = await fitted_async(data, picture.name, limits.FILE, small="JPEG")
-        if fits is not None and not fits.data.startswith(MAGIC):
-            fits = await fitted_async(fits.data, picture.name, max(1, len(fits.data) - 1), small="JPEG")
+        if picture.moves:
+            fits = await gif_async(data, picture.name, limits.FILE)
+        else:
+            fits = await fitted_async(data, picture.name, limits.FILE, small="JPEG")
+            if fits is not None and not fits.data.startswith(MAGIC):
+                fits = await fitted_async(fits.data, picture.name, max(1, len(fits.data) - 1), small="JPEG")
         if fits is None:
-            return self._catalogue.say("card.left_out", limit=limits.FILE_MB)
+            return self._catalogue.say("card.clip_left_out" if picture.moves else "card.left_out", limit=limits.FILE_MB)
         client = self._wire.client
         told = await client.files_getUploadURLExternal(filename=fits.name, length=len(fits.data), alt_txt=picture.alt[: limits.UPLOAD_ALT])
         file = str(told["file_id"])

@@ -224,7 +224,7 @@ class Posts:
 
     async def _rendered(self, card: Card, user: str) -> blocks.Message:
         actor = Actor(platform=PLATFORM, id=f"{self._wire.identity.team}:{user}")
-        uploaded = await self._files.shown(card, actor, self._read) if card.pictures else Uploaded()
+        uploaded = await self._files.shown(card, actor, self._read) if card.files else Uploaded()
         return blocks.message(card, uploaded.ids, uploaded.notes)
 
     def _stands(self, card: Card, at: Receipt) -> Receipt:

@@ -48,7 +48,7 @@ class Pages:
             web.get("/job/{id}", self.job),
             web.get("/card/{id}", self.card),
             web.get("/preview/{id}", self.preview),
-            web.get("/picture/{digest:[0-9a-f]{64}}.png", self.picture),
+            web.get("/picture/{digest:[0-9a-f]{64}}.{ending:png|webp}", self.picture),
             web.post("/imagine", self.imagine),
             web.post("/press", self.press),
             web.post("/submit", self.submit),
@@ -129,14 +129,14 @@ class Pages:
         return web.Response(status=204)  # it ended while the page was asking: nothing is wrong
 
     async def picture(self, request: web.Request) -> web.Response:
-        digest = request.match_info["digest"]
+        digest, ending = request.match_info["digest"], request.match_info["ending"]
         data = await self.studio.picture(request[ACTOR], digest)
         if request.headers.get("If-None-Match") == f'"{digest}"':
             return web.Response(status=304, headers={"ETag": f'"{digest}"', "Cache-Control": IMMUTABLE})
         response = _image(data)
         response.headers.update({"ETag": f'"{digest}"', "Cache-Control": IMMUTABLE})
         if "save" in request.query:
-            response.headers["Content-Disposition"] = f'attachment; filename="wordup-{digest[:12]}.png"'
+            response.headers["Content-Disposition"] = f'attachment; filename="wordup-{digest[:12]}.{ending}"'
         return response
 
     # ------------------------------------------------------------------------------------------ to say something

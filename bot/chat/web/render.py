@@ -32,6 +32,15 @@ class PictureView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClipView:
+    url: str
+    alt: str
+    width: int
+    height: int
+    still: str  #: the finished pictures' address, for those who asked their system for less motion; or empty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ButtonView:
     label: str
     hint: str
@@ -63,6 +72,7 @@ class CardView:
     height: int
     columns: int
     pictures: tuple[PictureView, ...]
+    clip: ClipView | None
     rows: tuple[tuple[ButtonView, ...], ...]
     selects: tuple[SelectView, ...]
     links: tuple[tuple[str, str], ...]
@@ -96,6 +106,10 @@ def picture_url(digest: str) -> str:
     return f"/picture/{digest}.png"
 
 
+def clip_url(digest: str) -> str:
+    return f"/picture/{digest}.webp"
+
+
 def preview_url(card: Card) -> str:
     """Where the card's preview is to be had now; changes with the percent, so a page asks again."""
     return f"/preview/{card.job_id}?at={card.percent or 0}" if any(picture.data for picture in card.pictures) else ""
@@ -113,7 +127,7 @@ def canvas(job: Job | None) -> tuple[int, int, int]:
     request = job.request
     if isinstance(request, ImagineRequest):
         across = columns(request.count)
-        return across, request.width * across, request.height * math.ceil(request.count / across)
+        return across, request.enlarge * request.width * across, request.enlarge * request.height * math.ceil(request.count / across)
     factor = request.factor if isinstance(request, UpscaleRequest) else 1
     return 1, request.width * factor, request.height * factor
 
@@ -149,6 +163,13 @@ def pictures(say: Catalogue, card: Card, shown: Shown | None) -> tuple[PictureVi
     )
 
 
+def _clip(card: Card) -> ClipView | None:
+    if card.clip is None:
+        return None
+    still = next((picture_url(picture.digest) for picture in card.pictures if picture.digest), "")
+    return ClipView(url=clip_url(card.clip.digest), alt=card.clip.alt, width=card.clip.width, height=card.clip.height, still=still)
+
+
 def _alts(say: Catalogue, words: str, job: Job, frames: Sequence[Artifact]) -> list[str]:
     model, count = job.request.model, len(frames)
     return [say.say("card.alt_of", words=words, number=frame.index + 1, count=count, model=model) for frame in frames]
@@ -163,8 +184,13 @@ def _button(say: Catalogue, button: Button) -> ButtonView:
         pressed=str(button.pressed).lower() if button.pressed or button.action.verb is Verb.FAVOURITE else "",
         number=max(0, button.action.index + 1),
         confirm=say.say("web.confirm_delete") if button.action.verb is Verb.DELETE else "",
-        href=f"/job/{button.action.job_id}" if button.action.verb is Verb.SHOW else "",
+        href=_leads_to(button.action),
     )
+
+
+def _leads_to(action: Action) -> str:
+    """The page that answers a button which only shows something; empty for others."""
+    return {Verb.SHOW: f"/job/{action.job_id}", Verb.CHILDREN: f"/job/{action.job_id}#family"}.get(action.verb, "")
 
 
 def card_view(say: Catalogue, card: Card, shown: Shown | None = None) -> CardView:
@@ -184,6 +210,7 @@ def card_view(say: Catalogue, card: Card, shown: Shown | None = None) -> CardVie
         height=height,
         columns=columns(len(shots)) if shots else across,
         pictures=shots,
+        clip=_clip(card),
         rows=tuple(tuple(_button(say, button) for button in row) for row in card.rows),
         selects=tuple(SelectView(placeholder=select.placeholder, choices=tuple(_button(say, button) for button in select.choices)) for select in card.selects),
         links=tuple((link.label, link.url) for link in card.links if link.url.startswith(("/", "http://", "https://"))),
@@ -200,7 +227,7 @@ def relation(say: Catalogue, job: Job) -> str:
     """How a child came from its parent, in two words ("V2")."""
     if job.parent is None:
         return say.say("web.from_words")
-    return say.say(_RELATIONS.get(Verb(job.parent.verb), "web.from_other"), number=job.parent.index + 1)
+    return say.say(_RELATIONS.get(Verb(job.parent.verb), "web.from_remix"), number=job.parent.index + 1)
 
 
 def tile_view(say: Catalogue, shown: Shown, *, current: bool = False) -> TileView:
