@@ -1,5 +1,21 @@
-"""Fixtures every test may ask for by name: databases (`tests.contract.stores`), one Postgres for the whole session."""
+"""Fixtures every test may ask for by name: databases (`tests.contract.stores`), one Postgres for the whole session. And torch as each module expects it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
 
 from tests.contract.stores import database_url, memory, new_postgres_database, open_store, postgres_server, postgres_url, sqlite_url, store
 
 __all__ = ["database_url", "memory", "new_postgres_database", "open_store", "postgres_server", "postgres_url", "sqlite_url", "store"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _torch_as_it_starts() -> None:
+    """Every module finds torch's switches for this thread as a fresh process has them: a hub turns gradients off, training flushes denormals."""
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_grad_enabled(True)
+        torch.set_flush_denormal(False)

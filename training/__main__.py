@@ -55,7 +55,7 @@ def run(work: Path, target: Path, seconds: float, tiny: bool = False, grow: bool
     stage("sight", lambda s, n: sight.train(work, s, n, **({"batch": 8} if tiny else {})))
     stage("image_prompts", lambda s, n: image_prompts.train(work, s, n, **({"batch": 8, "seen": TINY_SCENES} if tiny else {})))
     stage("sketch", lambda s, n: sketch.train(work, s, n))
-    pool = students.trajectories(work, **({"count": TINY_SCENES // 3} if tiny else {}))
+    pool = students.trajectories(work, **({"count": TINY_SCENES // 3} if tiny else {"seconds": SHARES["quick"] * seconds}))
     for name in ("quick", "draft"):
         stage(name, lambda s, n, name=name: students.train(work, name, s, n, pool, **({"batch": 8} if tiny else {})))  # type: ignore[misc]
     export.export(work, target)

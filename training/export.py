@@ -61,7 +61,7 @@ def card(beside: list[str], steps: int, guidance: float) -> str:
     if "image_adapter" in beside:
         lines.append('image_adapter = "image_adapter"\nimage_encoder = "sight"')
     if "control" in beside:
-        lines.append('controls = { edges = "control/edges" }')
+        lines.append('controls = { edges = "control/edges", sketch = "control/edges" }')
     if "loras" in beside:
         lines.append(
             'loras = { quick = "loras/quick.safetensors", draft = "loras/draft.safetensors" }\n'

@@ -1,13 +1,13 @@
 """Stage 6: two students of the denoiser, as LoRA files (`python -m training.students WORK quick --seconds 360`): four steps, and one.
 
-The teacher is the denoiser as it is usually run: guided, 16 steps. Its ways from noise to picture are computed once (`trajectories`) and kept; each student
+The teacher is the denoiser as it is usually run, guided, in 8 steps. Its ways from noise to picture are computed once (`trajectories`) and kept; each student
 learns to come out where the teacher did, from the same noise and words, in fewer steps and without guidance. So a seed is the same picture, drawn as
 a draft, quickly or in full.
 
 - `quick` takes 4 steps. It is trained through the stock scheduler itself, back through all its steps, with the teacher's states at the same timesteps as
   landmarks on the way (progressive distillation, Salimans & Ho 2022, arXiv:2202.00512, with the whole way at once).
-- `draft` takes one. Where one step cannot tell which picture it will be, the nearest answer is a blur of them all; a critic (`training.discriminator`)
-  makes it decide. Its picture must also be found by the critic to fit the words.
+- `draft` takes one. Where one step cannot tell which picture it will be, the nearest answer is a blur of them all; in the second half of its time a critic
+  (`training.discriminator`) makes it decide.
 
 Both are low-rank changes (Hu et al. 2021, arXiv:2106.09685) in the layout that diffusers' `load_lora_weights` reads.
 """
@@ -39,8 +39,8 @@ from training.discriminator import LOOKED_AT, Discriminator, critic_loss, genera
 from training.scenes import GRID
 from training.text_encoder import LENGTH
 
-#: The teacher's steps; every fourth of its timesteps is one of the quick student's.
-TEACHER_STEPS, LANDMARKS = 16, 4
+#: The teacher's steps (more of them move its pictures less than a student misses them by); every second of its timesteps is one of the quick student's.
+TEACHER_STEPS, LANDMARKS = 8, 4
 #: Which layers a student changes: what makes the picture, and what hears the time. Each layer more costs every forward two small products, and the attention's
 #: many layers would cost half as much as the forward itself.
 CHANGED = re.compile(r"conv|\.ff\.|time_emb_proj")
@@ -52,10 +52,12 @@ BUDGET = 1_150_000
 class Student:
     steps: int
     lr: float
-    adversarial: float  #: weight of the critic's opinion beside the distance to the teacher; 0: there is no critic
+    adversarial: float  #: weight of the critic's opinion beside the distance to the teacher, from JOINS on; 0: there is no critic
 
 
-STUDENTS = {"quick": Student(steps=4, lr=1e-3, adversarial=0.0), "draft": Student(steps=1, lr=1e-3, adversarial=0.05)}
+STUDENTS = {"quick": Student(steps=4, lr=1e-3, adversarial=0.0), "draft": Student(steps=1, lr=1e-3, adversarial=0.1)}
+#: Part of the time after which the critic joins: what is far from any picture needs none to say so.
+JOINS = 0.5
 
 
 def sampler(steps: int) -> Any:
@@ -248,16 +250,17 @@ def train(work: Path, name: str, seconds: float, steps: int, pool: Pool | None =
         distances = torch.stack([F.mse_loss(x, ways[:, (k + 1) * stride]) for k, x in enumerate(way)])
         loss = distances[-1] + 0.5 * distances[:-1].sum()
         said: dict[str, float] = {}
-        if critic is not None:
-            loss = loss + student.adversarial * critic.opinion(way[-1], words)
+        joined = critic if done >= JOINS else None
+        if joined is not None:
+            loss = loss + student.adversarial * joined.opinion(way[-1], words)
         for group in optimizer.param_groups:
             group["lr"] = student.lr * warmup_cosine(int(done * 10_000), 10_000, warmup=200)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(low.parameters(), 1.0)
         optimizer.step()
-        if critic is not None:
-            said["critic"] = critic.learn(ways[:, -1], way[-1], words)
+        if joined is not None:
+            said["critic"] = joined.learn(ways[:, -1], way[-1], words)
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(low.parameters()), 1 - min(0.98, (1 + step) / (10 + step)))
         losses.append(distances[-1].item())

@@ -65,7 +65,10 @@ async def test_requests_leave_nothing_behind(requests: int) -> None:
         await draw(engine, range(60))
         before, at_first = held(), resident()
         await draw(engine, range(60, 60 + requests))
-        after = held()
+        for _ in range(100):  # a request that was given up may still be at its last picture, on another thread
+            if (after := held())[1] <= before[1] + 100_000:
+                break
+            await asyncio.sleep(0.1)
         assert after[0] <= before[0] + 4 and after[1] <= before[1] + 100_000, (before, after)
         assert resident() < at_first + 60
         assert not [each for each in gc.get_objects() if isinstance(each, Row) and each.owner is not None]
