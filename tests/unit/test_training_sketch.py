@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,7 @@ from engine.edges import FINDABLE, control_map
 from tests.unit import apprentices
 from training import dataset, sketch
 
-#: Painted scenes are read through a memory map that nobody may write to; torch does not like that, and never writes.
-pytestmark = pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
