@@ -24,8 +24,8 @@ from engine import checks, codec, perform
 from engine.api import ImagineRequest
 from engine.canvas import EMPTY, Canvas
 from engine.codec import Pixels
-from engine.device import _Paced
 from engine.hub import Hub, Task
+from engine.jobs import Paced
 from engine.model import Model
 from engine.results import Drawn, finish
 
@@ -185,7 +185,7 @@ class Ours:
     def join(self, request: ImagineRequest, *, keep: bool = False) -> Member:
         """As `engine.device` does for a request that has come from the bot's queue."""
         member = Member(request, self._clock, previews=self._settings.previews, keep=keep)
-        canvas, watch = Canvas(start=source_of(request)), _Paced(member, self._clock)  # type: ignore[arg-type]  # a watch asks for less than a whole job
+        canvas, watch = Canvas(start=source_of(request)), Paced(member, self._clock)  # type: ignore[arg-type]  # a watch asks for less than a whole job
         member.task = Task(
             lambda: perform.perform(self._model, request, canvas, watch),
             request.rows,

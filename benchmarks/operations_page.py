@@ -6,14 +6,13 @@ Nothing is picked: the words, seeds and numbers below are what is drawn. Run it 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import io
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from PIL import Image, ImageDraw
 
+from benchmarks.pages import DOCS, IMAGES, Cell, Page, png, side_by_side
 from engine.api import (
     Control,
     Emphasis,
@@ -22,8 +21,6 @@ from engine.api import (
     Lora,
     MorphRequest,
     Part,
-    Request,
-    Result,
     Spot,
     UnsupportedOperation,
     UpscaleRequest,
@@ -31,19 +28,37 @@ from engine.api import (
 from engine.local import LocalEngine
 from engine.shelf import POCKET, Shelf
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
-IMAGES = DOCS / "images" / "operations"
 EDGE = 128
 MODEL = "pocket"
 FOX, APPLE = "a fox in the snow, 3d render", "a red apple on a blue background, 3d render"
 LION, CASTLE = "a lion at sunset, cartoon", "a castle at sunset, cartoon"
-#: What the page may weigh, in bytes: one picture, and all of them.
-MOST, MOST_TOGETHER = 25_000, 700_000
+STYLIZE = (
+    "`--stylize`, the guidance scale counted from the model's own: how far each step goes from what would be drawn without words towards what is drawn with "
+    "them. 0 is no guidance; the more of it, the plainer the words are followed and the harder the colours."
+)
+QUALITY = (
+    "`--quality`, steps against the model's own number: the same way from noise to a picture in more, smaller steps. Below a number, too little is settled."
+)
+CHAOS = (
+    "`--chaos`: in the first steps, where it is settled what a picture will show, each picture of a grid is told the words through noise of its own, which "
+    "fades (condition-annealed sampling, arXiv:2310.17347). At 0 they differ by their seeds alone; at 100 each begins without having understood a word. A seed "
+    "is still a picture, whatever is drawn beside it. It takes two steps or more. A model that knows one picture only for some words draws little else."
+)
+CARRIED = (
+    "`/shorten` reads the words whole, and once more without each of them: how far the model's own reading of them turns is what the word carries. The one "
+    "that carries most has 1."
+)
+SEEN = "`/describe`: of the words the model knows, those that its image-text model finds in a picture, tried in whole sentences; the best of them stands here."
+ANIMATED = (
+    "The picture redrawn at a low strength, from noise that walks once around a small circle: no frame is the first. The fine detail, which the noise decides, "
+    "moves; the more strength, the more of it."
+)
+UPSCALE = (
+    "As it is; or `creative`, drawn anew in overlapping tiles of the size the model knows, each told the words. Of a picture that the model's upscaler has "
+    "already made larger than it was drawn, the tiles are drawn at the size the model drew, and the upscaler makes the rest again."
+)
 #: Around a picture the pocket model can only carry on what is there: given more freedom it draws its one big thing again.
 CAUTIOUS: Mapping[str, Any] = {"strength": 0.03, "steps": 40, "guidance": 1.0}
-
-Cell = tuple[str, Image.Image | bytes]
-"""A caption, and a picture or the bytes of a clip."""
 
 
 def words(*parts: str | Part, **changes: Any) -> ImagineRequest:
@@ -54,81 +69,6 @@ def words(*parts: str | Part, **changes: Any) -> ImagineRequest:
 def stressed(text: str, phrase: str, weight: float) -> Part:
     start = text.index(phrase)
     return Part(text=text, emphasis=(Emphasis(start=start, end=start + len(phrase), weight=weight),))
-
-
-def png(image: Image.Image) -> bytes:
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return out.getvalue()
-
-
-class Page:
-    """The page so far. Pictures are drawn as they are asked for and kept by digest, so that later ones can start from them."""
-
-    def __init__(self, engine: LocalEngine) -> None:
-        self._engine = engine
-        self._inputs: dict[str, bytes] = {}
-        self._lines: list[str] = []
-        self._bytes = 0
-
-    async def run(self, request: Request) -> Result:
-        return await self._engine.run(request, self._inputs, lambda progress: None)
-
-    async def draw(self, request: Request) -> Image.Image:
-        """The first picture of a request."""
-        result = await self.run(request)
-        return Image.open(io.BytesIO(result.frames[0].png)).convert("RGB")
-
-    def keep(self, image: Image.Image) -> str:
-        """A picture that requests can start from: its digest."""
-        data = png(image)
-        digest = hashlib.sha256(data).hexdigest()
-        self._inputs[digest] = data
-        return digest
-
-    def say(self, *lines: str) -> None:
-        self._lines += [*lines, ""]
-
-    def show(self, title: str, text: str, cells: Sequence[Cell], across: int = 4, width: int = 160) -> None:
-        """A section: a sentence or two, and pictures with their captions, some in a row, each so many pixels wide."""
-        self.say(f"## {title}", "", text)
-        name = "".join(letter if letter.isalnum() else "-" for letter in title.lower()).strip("-")
-        files = [self._file(f"{name}-{k}.webp", picture) for k, (_, picture) in enumerate(cells, start=1)]
-        pairs = list(zip(cells, files, strict=True))
-        for row in (pairs[k : k + across] for k in range(0, len(pairs), across)):
-            captions = [caption for (caption, _), _ in row]
-            pictures = [f'<img src="images/operations/{file}" alt="{_plain(caption)}" width="{width}">' for (caption, _), file in row]
-            self.say("| " + " | ".join(captions) + " |", "|" + " --- |" * len(captions), "| " + " | ".join(pictures) + " |")
-
-    def _file(self, name: str, picture: Image.Image | bytes) -> str:
-        data = picture if isinstance(picture, bytes) else _webp(picture)
-        self._bytes += len(data)
-        if len(data) > MOST or self._bytes > MOST_TOGETHER:
-            raise ValueError(f"{name}: {len(data)} bytes, {self._bytes} with those before it")
-        (IMAGES / name).write_bytes(data)
-        return name
-
-    def text(self) -> str:
-        return "\n".join(self._lines).rstrip() + "\n"
-
-
-def _plain(caption: str) -> str:
-    """For a reader that does not see the picture."""
-    return caption.replace("`", "").replace('"', "")
-
-
-def _webp(picture: Image.Image) -> bytes:
-    out = io.BytesIO()
-    picture.save(out, "WEBP", quality=82, method=6)
-    return out.getvalue()
-
-
-def side_by_side(pictures: Sequence[Image.Image], columns: int) -> Image.Image:
-    width, height = pictures[0].size
-    sheet = Image.new("RGB", (columns * width, -(-len(pictures) // columns) * height))
-    for k, picture in enumerate(pictures):
-        sheet.paste(picture, (k % columns * width, k // columns * height))
-    return sheet
 
 
 # ------------------------------------------------------------------------------------------------ from words
@@ -161,6 +101,40 @@ async def weighted(page: Page) -> None:
     for text, no in ((FOX, "snow"), ("a cupcake, 3d render", "pink")):
         cells += [(f"`{text}`", await page.draw(words(text))), (f"`--no {no}`", await page.draw(words(text, unwanted=(no,), guidance=3.0)))]
     page.show("Unwanted words", "`--no`, by guidance away from them.", cells)
+
+
+async def numbers(page: Page) -> None:
+    cells: list[Cell] = [
+        (f"`--stylize {said}`: {scale:g}", await page.draw(words(CASTLE, guidance=scale))) for said, scale in ((0, 1.0), (50, 1.41), (100, 2.0), (1000, 6.0))
+    ]
+    page.show("How much the words count", STYLIZE, cells)
+    cells = [
+        (f"`--quality {said:g}`: {steps} steps", await page.draw(words(CASTLE, steps=steps))) for said, steps in ((0.25, 4), (0.5, 8), (1.0, 16), (2.0, 32))
+    ]
+    page.show("How much work a picture is", QUALITY, cells)
+    cells = []
+    for chaos in (0.0, 0.5, 1.0):
+        result = await page.run(words(FOX, count=4, chaos=chaos))
+        cells.append((f"`--chaos {chaos * 100:.0f}`", side_by_side([Image.open(io.BytesIO(frame.png)) for frame in result.frames], 2)))
+    page.show("Difference within a grid", CHAOS, cells, across=3, width=240)
+
+
+async def carried(page: Page) -> None:
+    weighed = await page.engine.weigh(MODEL, FOX)
+    page.say("## What each word carries", "", CARRIED, "", f"`{FOX}`", "")
+    page.say("| " + " | ".join(FOX[each.start : each.end] for each in weighed) + " |", "|" + " --- |" * len(weighed), _row(each.weight for each in weighed))
+
+
+def _row(values: Iterable[float]) -> str:
+    return "| " + " | ".join(f"{value:.2f}" for value in values) + " |"
+
+
+async def seen(page: Page, *pictures: Image.Image) -> None:
+    """What the model sees in its own pictures, where it has eyes."""
+    if "describe" not in page.engine.capabilities(MODEL).operations:
+        return
+    found = await page.engine.look(MODEL, [png(picture) for picture in pictures])
+    page.show("What a picture shows", SEEN, [(each.prompts[0], picture) for each, picture in zip(found, pictures, strict=True)])
 
 
 # ------------------------------------------------------------------------------------------------ from pictures
@@ -266,6 +240,17 @@ async def moving(page: Page) -> None:
         page.show(f"A morph of {'a castle' if before is CASTLE else 'a fox'}", text, [("there and back", result.clip or b""), *frames], across=9, width=96)
 
 
+async def animated(page: Page, fox: Image.Image) -> None:
+    told = (Part(text=FOX),)
+    for strength in (0.15, 0.3):
+        request = MorphRequest(
+            model=MODEL, before=told, after=told, seed=7, width=EDGE, height=EDGE, steps=16, guidance=2.0, source=page.keep(fox), strength=strength
+        )
+        result = await page.run(request)
+        frames: list[Cell] = [(str(k), Image.open(io.BytesIO(frame.png))) for k, frame in enumerate(result.frames, start=1)]
+        page.show(f"A picture that moves, {strength:g}", ANIMATED, [("round and round", result.clip or b""), *frames], across=9, width=96)
+
+
 async def larger(page: Page, apple: Image.Image) -> None:
     source = page.keep(apple)
 
@@ -279,7 +264,7 @@ async def larger(page: Page, apple: Image.Image) -> None:
         ("4×", await page.draw(request(factor=4))),
         ("2×, creative", await page.draw(creative)),
     ]
-    page.show("Upscale", "As it is; or `creative`, drawn anew in overlapping tiles of the size the model knows, each told the words.", cells)
+    page.show("Upscale", UPSCALE, cells)
 
 
 # ------------------------------------------------------------------------------------------------ refusals
@@ -323,12 +308,16 @@ async def main() -> None:
         apple, fox, lion = [await page.draw(words(text)) for text in (APPLE, FOX, LION)]
         await from_words(page)
         await weighted(page)
+        await numbers(page)
+        await carried(page)
         await from_pictures(page, apple, fox)
         await regions(page, fox, lion)
         await around(page, lion)
         await ways(page)
         await moving(page)
+        await animated(page, fox)
         await larger(page, apple)
+        await seen(page, apple, fox, lion)
         await refusals(page, page.keep(apple))
     finally:
         await engine.aclose()

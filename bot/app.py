@@ -18,18 +18,20 @@ from pathlib import Path
 import structlog
 from ulid import ULID
 
+from bot import lists
 from bot.board import Board
-from bot.chat.web import signin
+from bot.chat.web import links, signin
 from bot.chat.web.server import WebAdapter
 from bot.domain import Actor, Card, Limits
-from bot.messages import Catalogue
+from bot.messages import Catalogues
 from bot.monitor import Monitor
 from bot.outbox import Outbox
-from bot.ports import ChatAdapter, Memos
+from bot.ports import ChatAdapter, Memos, Vault
 from bot.queue import Queue
 from bot.settings import Settings, hosts
 from bot.store.blobs import DiskBlobs
 from bot.store.sql import SqlStore
+from bot.store.vault import SqlVault
 from bot.studio import WordUpStudio
 from bot.workshop import Workshop
 from engine.api import Engine, ModelMissing
@@ -91,7 +93,7 @@ def make_engine(settings: Settings) -> Engine:
     )
 
 
-def make_chats(settings: Settings, catalogue: Catalogue, memos: Memos, clock: Callable[[], datetime]) -> dict[str, ChatAdapter]:
+def make_chats(settings: Settings, catalogues: Catalogues, memos: Memos, vault: Vault, clock: Callable[[], datetime]) -> dict[str, ChatAdapter]:
     """The chats there are tokens for. Their libraries are imported only then."""
     chats: dict[str, ChatAdapter] = {}
     max_upload = settings.max_upload_mb * 2**20
@@ -100,22 +102,27 @@ def make_chats(settings: Settings, catalogue: Catalogue, memos: Memos, clock: Ca
 
         chats["discord"] = DiscordAdapter(
             token=token,
-            catalogue=catalogue,
+            catalogues=catalogues,
             memos=memos,
             clock=clock,
             cdn_hosts=hosts(settings.discord_cdn_hosts),
             api_url=settings.discord_api_url,
             gateway_url=settings.discord_gateway_url,
             max_upload=max_upload,
+            age_restricted=settings.discord_age_restricted,
         )
-    if token := settings.slack_bot_token.get_secret_value():
+    token, client_secret = settings.slack_bot_token.get_secret_value(), settings.slack_client_secret.get_secret_value()
+    if token or client_secret:
         from bot.chat.slack.adapter import SlackAdapter
 
         chats["slack"] = SlackAdapter(
             bot_token=token,
             app_token=settings.slack_app_token.get_secret_value(),
             signing_secret=settings.slack_signing_secret.get_secret_value(),
-            catalogue=catalogue,
+            client_id=settings.slack_client_id,
+            client_secret=client_secret,
+            vault=vault,
+            catalogues=catalogues,
             memos=memos,
             clock=clock,
             api_url=settings.slack_api_url,
@@ -135,8 +142,8 @@ class App:
         clock = self._clock
         worker = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
         self.settings = settings
-        self.catalogue = Catalogue.load("en")
-        self.store = SqlStore(settings.url, data_dir=settings.data_dir)
+        self.catalogues = Catalogues.load()
+        self.store = SqlStore(settings.url, data_dir=settings.data_dir, secret=load_secret(settings.data_dir))
         self.blobs = DiskBlobs(settings.data_dir / "blobs")
         self.engine = engine or make_engine(settings)
         self.board = Board()
@@ -157,7 +164,7 @@ class App:
             self.engine,
             self.queue,
             self.board,
-            self.catalogue,
+            self.catalogues,
             Limits(
                 cap=settings.credits_cap,
                 per_hour=settings.credits_per_hour,
@@ -168,11 +175,17 @@ class App:
             new_id=new_id,
             new_seed=lambda: secrets.randbits(32),
             model=settings.model or self.engine.models()[0].model,
+            lists={**lists.of_model(self.engine.models()[0]), **lists.of_folder(settings.data_dir / "wildcards")},
+            retention=settings.retention_days,
             public_url=settings.public_url or None,
             watts=settings.watts,
             link=self._way_in if settings.web and settings.public_url else None,
+            painter=self._way_to_paint if settings.web and settings.public_url else None,
         )
-        self.adapters: dict[str, ChatAdapter] = {**make_chats(settings, self.catalogue, self.store, clock), **(adapters or {})}
+        self.adapters: dict[str, ChatAdapter] = {
+            **make_chats(settings, self.catalogues, self.store, SqlVault(self.store, load_secret(settings.data_dir)), clock),
+            **(adapters or {}),
+        }
         self.web: WebAdapter | None = None
         if settings.web:
             self.web = WebAdapter(
@@ -180,22 +193,31 @@ class App:
                 port=settings.web_port,
                 public_url=settings.public_url or None,
                 secret=load_secret(settings.data_dir),
-                catalogue=self.catalogue,
+                catalogues=self.catalogues,
                 clock=clock,
                 spend=self._spend,
                 max_upload=settings.max_upload_mb * 2**20,
             )
             self.adapters[self.web.platform] = self.web
-        self.outbox = Outbox(self.store, self.adapters, self.render, self.board, intervals=PROGRESS_EVERY)
+        self.outbox = Outbox(self.store, self.adapters, self.render, self.board, intervals=PROGRESS_EVERY, wants_copy=self._wants_copy)
 
     def _way_in(self, actor: Actor) -> str:
         """A link that signs this member in to the studio page, as who they are in their chat."""
         token = signin.mint(load_secret(self.settings.data_dir), actor.key, actor.name or actor.id, self._clock())
         return f"{self.settings.public_url}/sign-in?token={token}"
 
+    def _way_to_paint(self, actor: Actor, job_id: str, index: int) -> str:
+        """A link that opens one picture in the mask painter, for this member alone."""
+        token = links.region_link(load_secret(self.settings.data_dir), actor, job_id, index, self._clock())
+        return f"{self.settings.public_url}/region/{job_id}/{index}?token={token}"
+
     async def _spend(self, link: str) -> bool:
         """True the first time a one-time link is used."""
         return not await self.store.seen("sign-in", link)
+
+    async def _wants_copy(self, job_id: str) -> bool:
+        job = (await self.store.shown(job_id)).job
+        return (await self.studio.wishes.of(job.actor, job.place)).direct
 
     async def render(self, job_id: str) -> Card:
         """A job's card as its owner sees it now."""
@@ -210,6 +232,7 @@ class App:
             for part in (self.store, self.monitor):
                 await part.start()
                 stack.push_async_callback(part.aclose)
+            await self.studio.start()
             stack.push_async_callback(self.engine.aclose)
             stack.push_async_callback(self.studio.aclose)
             async with asyncio.TaskGroup() as group:
@@ -248,7 +271,7 @@ class App:
         while True:
             await asyncio.sleep(HOUSEKEEPING.total_seconds())
             try:
-                retired = await self.store.retire(self.settings.retention) if self.settings.retention else 0
+                retired = await self.store.retire(self.settings.retention)
                 stored = await self.blobs.digests(BLOB_GRACE)
                 orphans = stored - await self.store.referenced(stored)
                 await self.blobs.delete(orphans)

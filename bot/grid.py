@@ -68,6 +68,20 @@ def compose(pictures: Sequence[bytes]) -> Sheet:
     return Sheet(out.getvalue(), *sheet.size)
 
 
+def contact(pictures: Sequence[bytes], edge: int = 256) -> Sheet:
+    """Pictures of any sizes → one PNG, each scaled into the middle of a square of `edge` pixels."""
+    columns, rows = layout(len(pictures))
+    sheet = Image.new("RGB", (columns * edge, rows * edge), _GROUND)
+    for data, (left, top) in zip(pictures, places(len(pictures), edge, edge), strict=True):
+        with Image.open(io.BytesIO(data)) as opened:
+            picture = opened.convert("RGB")
+        picture.thumbnail((edge - 4, edge - 4), Image.Resampling.LANCZOS)
+        sheet.paste(picture, (left + (edge - picture.width) // 2, top + (edge - picture.height) // 2))
+    out = io.BytesIO()
+    sheet.save(out, "PNG", compress_level=4)
+    return Sheet(out.getvalue(), *sheet.size)
+
+
 def size(data: bytes) -> tuple[int, int]:
     """Width and height in pixels, from the file's header alone: quick."""
     with Image.open(io.BytesIO(data)) as opened:

@@ -4,11 +4,14 @@
 `cost_factor`. Everything else is in proportion to its megapixel-steps, whatever the device: half the steps cost half, 2 pictures half, twice the
 area twice, no guidance (half the forward passes) half; starting from a picture at strength 0.6, or `--stop 60`, runs, and costs, 0.6 of the steps. Enlarging
 is work, too (`ENLARGING`), whether it ends a drawing or is asked for by itself.
+
+A relaxed job pays half (`price`), because it uses what nobody else wants just then: the store lets every other job go first, for `RELAX_PATIENCE`.
 """
 
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 
 from bot.domain import Limits
 from engine.api import ENLARGING, Capabilities, ImagineRequest, MorphRequest, Request, UpscaleRequest
@@ -17,6 +20,8 @@ from engine.efforts import usual
 GRID_OF = 4  #: pictures
 SIGHT_STEPS = 3.0  #: a step that is also looked at (decoded, and scored with gradients) costs as much as this many
 QUANTUM = 1 / 256  #: credits; costs are rounded up to it, so that their sums and differences are exact in floating point
+RELAXED = 0.5  #: what a relaxed job costs, of the full price
+RELAX_PATIENCE = timedelta(minutes=10)  #: how long a relaxed job lets others go first
 
 #: About sixty grids at hand, thirty more an hour: nobody notices until they leave a script running.
 DEFAULTS = Limits(cap=60.0, per_hour=30.0, queued_per_actor=10, queued_total=500)
@@ -26,6 +31,17 @@ def cost(request: Request, capabilities: Capabilities) -> float:
     """Credits, a positive multiple of QUANTUM. `capabilities` are those of the request's model."""
     credits = megapixel_steps(request) / megapixel_steps_per_credit(capabilities) * capabilities.cost_factor
     return max(1, math.ceil(round(credits / QUANTUM, 6))) * QUANTUM
+
+
+def price(request: Request, capabilities: Capabilities, relaxed: bool) -> float:
+    """What the wallet pays for it in this lane: credits, a positive multiple of QUANTUM."""
+    full = cost(request, capabilities)
+    return math.ceil(full / QUANTUM * RELAXED) * QUANTUM if relaxed else full
+
+
+def work(paid: float, relaxed: bool) -> float:
+    """Full credits of a job that paid that much: what it asks of the device, in whichever lane."""
+    return paid / RELAXED if relaxed else paid
 
 
 def megapixel_steps(request: Request) -> float:

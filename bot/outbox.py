@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
 
 from bot.board import Board
-from bot.domain import Card, Notice, Status
+from bot.domain import Card, Notice, Status, Visibility
 from bot.errors import Fault, NotFound
 from bot.ports import ChatAdapter, Store
 
@@ -43,8 +44,11 @@ class Outbox:
         intervals: Mapping[str, float] | None = None,
         poll: float = 5.0,
         jitter: Callable[[], float] = random.random,
+        wants_copy: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
+        """`wants_copy`: whether the owner of a job likes its pictures by direct message, too."""
         self._store, self._adapters, self._render, self._board = store, dict(adapters), render, board
+        self._wants_copy = wants_copy
         self._interval, self._intervals, self._poll, self._jitter = interval, dict(intervals or {}), poll, jitter
         self._bells = {platform: asyncio.Event() for platform in self._adapters}
         self._leaving = asyncio.Event()
@@ -111,7 +115,20 @@ class Outbox:
         else:
             if receipt is not None and receipt != notice.receipt:
                 await self._store.placed(notice.job_id, receipt)
+            await self._copy(platform, notice, card)
         await self._store.told(notice.id)
+
+    async def _copy(self, platform: str, notice: Notice, card: Card) -> None:
+        """The pictures once more as a letter to their owner, where they like that. A courtesy: what does not work is not tried again."""
+        if self._wants_copy is None or card.status is not Status.DONE or card.visibility is not Visibility.PUBLIC or not notice.reply_to.user:
+            return
+        if not notice.reply_to.can_post or not await self._wants_copy(notice.job_id):
+            return
+        try:
+            async with asyncio.timeout(SHOW_TIMEOUT):
+                await self._adapters[platform].show(notice.reply_to, replace(card, visibility=Visibility.DIRECT), None)
+        except Exception as error:  # of whatever kind a platform's library raises
+            log.info("outbox.no_copy", job=notice.job_id, platform=platform, error=repr(error))
 
     async def _hush(self, job_id: str) -> None:
         """No progress of this job is on its way any more."""

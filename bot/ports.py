@@ -1,14 +1,14 @@
 """What each neighbour must promise, in one file.
 
-`Studio` is inbound (what chats may ask of us); `Store`, `Blobs` and `ChatAdapter` are outbound. Contract tests in `tests/contract` run one
+`Studio` is inbound (what chats may ask of us); `Store`, `Vault`, `Blobs` and `ChatAdapter` are outbound. Contract tests in `tests/contract` run one
 suite over every implementation of each.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from bot.domain import (
     Accepted,
@@ -22,12 +22,15 @@ from bot.domain import (
     Job,
     Load,
     Notice,
+    Offer,
     Page,
+    Place,
     Reading,
     Receipt,
     ReplyTo,
     Said,
     Shown,
+    Style,
     Submission,
     Wallet,
 )
@@ -80,6 +83,9 @@ class Studio(Protocol):
     async def place(self, job_id: str) -> Receipt | None:
         """Where the job's card stands, as far as is written down."""
 
+    async def reply_here(self, actor: Actor, job_id: str) -> tuple[Place, ReplyTo]:
+        """Where a child of that job is told of when it was asked for elsewhere (on the studio page): in the job's own conversation. Raises NotFound."""
+
     async def watch(self, actor: Actor) -> AsyncIterator[Card]:
         """Cards of the actor's jobs as they change, newest state only when the reader is slow (an end is never dropped)."""
         yield  # type: ignore[misc]
@@ -109,12 +115,28 @@ class ChatAdapter(Protocol):
 
 
 class Memos(Protocol):
-    """Small facts an adapter wants to know after a restart, by a key that begins with its platform's name."""
+    """Small facts an adapter wants to know after a restart, by a key that begins with its platform's name.
+
+    A key that ends with a job's id goes, a week later, with the job.
+    """
 
     async def recall(self, key: str) -> str | None: ...
 
     async def remember(self, key: str, value: str) -> None:
         """An empty value forgets it."""
+
+
+class Vault(Protocol):
+    """Small secrets (a workspace's tokens), encrypted at rest, by a key that begins with its platform's name."""
+
+    async def get(self, key: str) -> bytes | None:
+        """None when it is not there, or was sealed with another secret than this installation has now."""
+
+    async def put(self, key: str, value: bytes) -> None:
+        """The newest value wins. At most 64 KiB; raises ValueError for more."""
+
+    async def remove(self, key: str) -> None:
+        """Idempotent."""
 
 
 class Blobs(Protocol):
@@ -136,7 +158,9 @@ class Store(Memos, Protocol):
     """Jobs, wallets, receipts, the inbox and the outbox. Every verb is one transaction. All times are the database's clock.
 
     `worker` names one process's claim; verbs that take it do nothing (return False) when the job is no longer that worker's.
-    Fairness: `submit` gives each job a start tag (start-time fair queueing by cost, one flow an actor); `claim` takes the lowest.
+    Fairness: `submit` gives each job a start tag (start-time fair queueing by cost, one flow an actor and lane); `claim` takes the lowest.
+    A relaxed job lets every other go first until it has waited `bot.limits.RELAX_PATIENCE`; then its tag counts as others' do.
+    An owner is an `Actor.key` or a `Place.owner`; nothing is ever stored for an empty one.
     """
 
     async def start(self) -> None:
@@ -146,9 +170,10 @@ class Store(Memos, Protocol):
 
     # -- the inbox
     async def submit(self, submission: Submission) -> Accepted:
-        """Write delivery, jobs, wallet reservation and ReplyTo at once, or nothing.
+        """Write delivery, jobs, wallet reservation and ReplyTo at once, or nothing: of several jobs all are accepted, or none.
 
-        A delivery seen before returns its jobs with `again`. Raises OutOfCredits(cost, balance, wait) and QueueFull(limit).
+        A delivery seen before returns its jobs with `again`. Raises OutOfCredits(cost, balance, wait, cap), of all jobs together, and
+        QueueFull(limit, count, room).
         """
 
     async def seen(self, platform: str, delivery: str) -> bool:
@@ -179,7 +204,10 @@ class Store(Memos, Protocol):
     async def load(self) -> Load: ...
 
     async def position(self, job_id: str) -> tuple[int, float] | None:
-        """(how many will start before it, credits of work ahead of it, the running included); None unless queued."""
+        """(how many will start before it, credits of work ahead of it, the running included); None unless queued.
+
+        Work is in full credits: what a relaxed job costs is less.
+        """
 
     # -- what is owed to members
     async def placed(self, job_id: str, receipt: Receipt) -> None:
@@ -222,12 +250,62 @@ class Store(Memos, Protocol):
     async def delete(self, job_id: str) -> None:
         """Hide an ended job from every query and forget its pictures (files go with the next collection)."""
 
+    async def batch(self, offer_id: str) -> tuple[Shown, ...]:
+        """The jobs of a set, in the order of its prompts; deleted ones are not there."""
+
+    async def everything(self, actor_key: str) -> tuple[Shown, ...]:
+        """All of a member's jobs, oldest first, for the export; deleted ones are not there."""
+
+    # -- what members keep
+    async def preferences(self, owner: str) -> Mapping[str, Any]:
+        """Plain JSON by name; empty for an owner who never chose anything."""
+
+    async def all_preferences(self) -> Mapping[str, Mapping[str, Any]]:
+        """Of everybody who prefers anything, by owner."""
+
+    async def prefer(self, owner: str, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Set these names (None removes one) and return all there are now. Two at once lose nothing. Raises ValueError for no owner."""
+
+    async def styles(self, owners: Sequence[str]) -> tuple[Style, ...]:
+        """Of these owners, by name; of two with one name, the one whose owner comes first in `owners`."""
+
+    async def save_style(self, style: Style) -> None:
+        """A name is one whatever its case: the newest words win. At most 100 an owner: raises Refused, for a name over 50 characters too."""
+
+    async def drop_style(self, owner: str, name: str) -> bool:
+        """False when there was none."""
+
+    async def word_lists(self, owners: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Entries by case-folded name; of two lists with one name, the one whose owner comes first in `owners`."""
+
+    async def save_word_list(self, owner: str, name: str, entries: Sequence[str]) -> None:
+        """As `save_style`."""
+
+    async def drop_word_list(self, owner: str, name: str) -> bool:
+        """False when there was none."""
+
+    async def offer(self, offer: Offer) -> None:
+        """Keep it, 90 days at least; one with the same id is replaced. Pictures whose digests stand in its facts are needed as long."""
+
+    async def offered(self, offer_id: str) -> Offer:
+        """Raises NotFound."""
+
+    async def forget(self, actor_key: str) -> int:
+        """Everything of a member's goes: words, names, pictures, places, preferences, styles, lists, offers; returns how many jobs they had.
+
+        What waits or runs is cancelled (the caller does it first, so that nothing goes on being drawn). What is left is numbers under a
+        pseudonym: the ledger, and the wallet, which is the member's again when they come back, so that forgetting refills nothing.
+        """
+
     # -- housekeeping
-    async def retire(self, older_than: timedelta) -> int:
-        """Delete ended jobs past the retention that nobody marked as favourite; returns how many."""
+    async def retire(self, older_than: timedelta | None) -> int:
+        """Delete ended jobs past the retention that nobody marked as favourite (None keeps them all), and what is kept besides for a while only.
+
+        Returns how many jobs.
+        """
 
     async def referenced(self, digests: Iterable[str]) -> frozenset[str]:
-        """Which of these pictures a job (as artifact, source or input) still needs."""
+        """Which of these pictures a job (as artifact, source or input) or an offer still needs."""
 
     async def now(self) -> datetime:
         """The database's clock."""

@@ -1,6 +1,6 @@
 """Who is drawn when: the one owner of drawing tasks. Made and run by `bot.app`; the studio calls `wake`, `cancel` and `eta`.
 
-The order is the store's (fair by cost, one flow a member); here is how much is taken at a time (as the engine reports free rows), that leases
+The order is the store's (fair by cost, one flow a member and lane); here is how much is taken at a time (as the engine reports free rows), that leases
 are kept, and that a job is handed back when its engine died, its process is told to leave, or its worker was never heard of again. Asyncio only.
 """
 
@@ -111,7 +111,7 @@ class Queue:
         if place is None:
             return None
         ahead, credits = place
-        return ahead, (credits + job.cost) * self.seconds_per_credit(job.request.model)
+        return ahead, (credits + limits.work(job.cost, job.relaxed)) * self.seconds_per_credit(job.request.model)
 
     def seconds_per_credit(self, model: str) -> float:
         """Of the model; of the default one where it is not on the shelf any more."""

@@ -33,9 +33,12 @@ class Settings(BaseSettings):
     discord_api_url: str = Field("https://discord.com/api/v10", description="Discord's HTTP API, or a proxy before it.")
     discord_gateway_url: str = Field("", description="Discord's gateway (wss://…). Empty: the API says where.")
     discord_cdn_hosts: str = Field("cdn.discordapp.com,media.discordapp.net", description="Hosts that members' attachments may be fetched from.")
+    discord_age_restricted: bool = Field(False, description="Whether Discord is told that the commands are for age-restricted channels only.")
     slack_app_token: SecretStr = Field(SecretStr(""), description="An app-level token (xapp-…, connections:write): Socket Mode, no public address needed.")
     slack_signing_secret: SecretStr = Field(SecretStr(""), description="Without an app token: Slack posts to us, signed with this.")
     slack_bot_token: SecretStr = Field(SecretStr(""), description="The Slack app's bot token (xoxb-…). Empty: Slack is off.")
+    slack_client_id: str = Field("", description="The Slack app's client id: with the client secret, other workspaces can install the app (/slack/install).")
+    slack_client_secret: SecretStr = Field(SecretStr(""), description="The Slack app's client secret. Empty: one workspace, the bot token's.")
     slack_host: str = Field("127.0.0.1", description="Where Slack's posts are taken when there is no app token (path /slack/events).")
     slack_port: int = Field(3000, ge=0, le=65535, description="Its port; 0 lets the system choose.")
     slack_api_url: str = Field("https://slack.com/api/", description="Slack's Web API, or a proxy before it.")
@@ -61,7 +64,9 @@ class Settings(BaseSettings):
 
     credits_cap: float = Field(60.0, gt=0, description="What a member's wallet holds at most. One credit is about one grid of four at default settings.")
     credits_per_hour: float = Field(30.0, ge=0, description="How fast a member's wallet refills.")
-    queued_per_member: int = Field(10, ge=1, description="How many of a member's jobs may wait at once.")
+    queued_per_member: int = Field(
+        10, ge=1, description="How many of a member's jobs may wait at once; a set of prompts may be larger, where nothing else waits."
+    )
     queued_total: int = Field(500, ge=1, description="How many jobs may wait in all.")
     retention_days: int = Field(180, ge=0, description="Ended jobs nobody marked as a favourite are deleted after this many days; 0 keeps them for ever.")
     max_upload_mb: int = Field(20, ge=1, description="The largest picture a member may send.")
@@ -93,10 +98,25 @@ class Settings(BaseSettings):
             raise ValueError("it needs WORDUP_SLACK_APP_TOKEN (Socket Mode) or WORDUP_SLACK_SIGNING_SECRET beside it")
         return value
 
+    @field_validator("slack_client_secret")
+    @classmethod
+    def _slack_can_be_installed(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        beside = [info.data.get(name) for name in ("slack_app_token", "slack_signing_secret")]
+        if value.get_secret_value() and not (info.data.get("slack_client_id") and any(each and each.get_secret_value() for each in beside)):
+            raise ValueError("it needs WORDUP_SLACK_CLIENT_ID, and WORDUP_SLACK_APP_TOKEN or WORDUP_SLACK_SIGNING_SECRET beside it")
+        return value
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be logged."""
-        held = (self.database_url, self.discord_token, self.slack_bot_token, self.slack_app_token, self.slack_signing_secret)
+        held = (
+            self.database_url,
+            self.discord_token,
+            self.slack_bot_token,
+            self.slack_app_token,
+            self.slack_signing_secret,
+            self.slack_client_secret,
+        )
         return tuple(each.get_secret_value() for each in held if each.get_secret_value())
 
     @property

@@ -20,6 +20,7 @@ from engine.api import BadInput
 
 MAX_BYTES = 32_000_000  #: beyond what any chat lets a member send; the web page has its own, smaller bound
 MAX_MEGAPIXELS = codec.MAX_PIXELS // 1_000_000
+MAX_CLAIM = 1500  #: characters of a strange file's own parameters that are repeated
 MAX_EDGE = 2048  #: pixels; larger ones are scaled down
 
 
@@ -44,6 +45,16 @@ def normalise(data: bytes, edge: int = MAX_EDGE) -> tuple[bytes, int, int]:
     return out.getvalue(), picture.width, picture.height
 
 
+def parameters(data: bytes) -> str:
+    """The text that most programs leave in a PNG, at most MAX_CLAIM characters; empty where there is none. Blocking; never raises."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            found = image.info.get("parameters", "")
+    except Exception:  # Pillow raises anything on a stranger's bytes
+        return ""
+    return found[:MAX_CLAIM] if isinstance(found, str) else ""
+
+
 class Uploads:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
@@ -55,6 +66,10 @@ class Uploads:
             raise BadPicture("error.picture_too_heavy", limit=MAX_BYTES // 1_000_000)
         png, width, height = await asyncio.get_running_loop().run_in_executor(self._pool, normalise, upload.data)
         return Source(digest=await self._blobs.put(png), width=width, height=height)
+
+    async def claims(self, data: bytes) -> str:
+        """The parameters that a PNG says it was made with; empty where it says nothing. Nobody vouches for them."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, parameters, data[: MAX_BYTES + 1])
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,15 +1,15 @@
 """The one place where a Job meets the Engine. Called by `bot.queue` for every job it claimed.
 
-Blobs in → `engine.run` → frames, contact sheet and clip → blobs → `store.finish`. What an engine reports as wrong becomes the job's failure, told
-and refunded by `store.fail`. Two things are not this module's to decide and go on to the queue: the engine died (the job is kept and drawn
-later), and a cancellation.
+Blobs in → `engine.run` → frames, contact sheet, clip, and what `engine.look` sees in them → blobs → `store.finish`. What an engine reports as wrong
+becomes the job's failure, told and refunded by `store.fail`. Two things are not this module's to decide and go on to the queue: the engine died (the
+job is kept and drawn later), and a cancellation.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -23,12 +23,14 @@ from engine.api import (
     BadNumbers,
     Engine,
     EngineDied,
+    Frame,
     ImagineRequest,
     ModelCorrupt,
     ModelMissing,
     OutOfMemory,
     Progress,
     Result,
+    Seen,
     UnsupportedOperation,
 )
 
@@ -36,10 +38,15 @@ log = structlog.get_logger(__name__)
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
+LOOKED_AT = 9  #: pictures of a job that the image-text model is asked about
+LOOK = 5.0  #: seconds it may take, all together
+
 
 class Workshop:
-    def __init__(self, store: Store, blobs: Blobs, engine: Engine, board: Board, *, worker: str) -> None:
-        self._store, self._blobs, self._engine, self._board, self._worker = store, blobs, engine, board, worker
+    def __init__(self, store: Store, blobs: Blobs, engine: Engine, board: Board, *, worker: str, look: float = LOOK) -> None:
+        """`worker`: whose claims these jobs are. `look`: seconds that may be spent on what the pictures show."""
+        self._store, self._blobs, self._engine, self._board, self._worker, self._look = store, blobs, engine, board, worker, look
+        self._late = set[asyncio.Task[tuple[Seen, ...]]]()  # looks that were given up, until they have ended
 
     async def draw(self, job: Job) -> None:
         """Draw a claimed job to its end and tell the store. Raises EngineDied and CancelledError (the queue decides), and what the store raises."""
@@ -84,8 +91,17 @@ class Workshop:
 
     async def _keep(self, job: Job, result: Result) -> tuple[Artifact, ...]:
         frames, seed = result.frames, result.frames[0].seed
+        seen = await self._seen(job, frames)
         artifacts = [
-            Artifact(job_id=job.id, index=index, digest=await self._blobs.put(frame.png), seed=frame.seed, width=frame.width, height=frame.height)
+            Artifact(
+                job_id=job.id,
+                index=index,
+                digest=await self._blobs.put(frame.png),
+                seed=frame.seed,
+                width=frame.width,
+                height=frame.height,
+                seen=seen[index] if index < len(seen) else "",
+            )
             for index, frame in enumerate(frames)
         ]
         if len(frames) > 1:
@@ -96,6 +112,38 @@ class Workshop:
             width, height = grid.size(result.clip)
             artifacts.insert(0, Artifact(job_id=job.id, index=CLIP, digest=await self._blobs.put(result.clip), seed=seed, width=width, height=height))
         return tuple(artifacts)
+
+    async def _seen(self, job: Job, frames: Sequence[Frame]) -> tuple[str, ...]:
+        """What the first pictures show, as the model's image-text model says; empty where it has none, takes too long or fails."""
+        model = job.request.model
+        try:
+            if "describe" not in self._engine.capabilities(model).operations:
+                return ()
+            looking = asyncio.ensure_future(self._engine.look(model, [frame.png for frame in frames[:LOOKED_AT]]))
+            try:
+                done, _ = await asyncio.wait({looking}, timeout=self._look)
+            finally:
+                self._let_go(looking)
+            found = looking.result() if done else ()
+        except Exception as error:  # the pictures are there: nothing that goes wrong here is worth losing them
+            log.debug("job.not_looked_at", job=job.id, error=repr(error))
+            return ()
+        if not done:
+            log.debug("job.not_looked_at", job=job.id, error="no answer in time")
+        return tuple(each.prompts[0] if each.prompts else "" for each in found)
+
+    def _let_go(self, looking: asyncio.Task[tuple[Seen, ...]]) -> None:
+        """Nobody waits for it any more, even if the device is slow to give it up."""
+
+        def ended(task: asyncio.Task[tuple[Seen, ...]]) -> None:
+            self._late.discard(task)
+            if not task.cancelled():
+                task.exception()  # seen
+
+        if not looking.done():
+            looking.cancel()
+            self._late.add(looking)
+        looking.add_done_callback(ended)
 
 
 class _SourceGone(Exception):

@@ -28,21 +28,22 @@ SCHEDULERS = (
 #: The families those schedulers sample. The others are flow-matching models, whose pipelines hand their own scheduler what no other takes.
 ANY_SCHEDULER = frozenset({"sd", "sdxl", "pixart"})
 
-_WORDS = frozenset({"imagine", "unwanted", "weights", "emphasis", "stop", "morph", "video", "upscale"})
+_WORDS = frozenset({"imagine", "unwanted", "weights", "emphasis", "chaos", "stop", "morph", "video", "upscale", "shorten"})
 _PICTURE = frozenset({"source", "mix", "creative"})  #: what an image-to-image pipeline makes possible
+_NOISED = _PICTURE | {"animate"}  #: what one makes possible whose scheduler adds the noise, so that the noise can be chosen
 _MASK = frozenset({"mask", "extend"})  #: what an inpainting pipeline makes possible
 
 #: What each family can do without any further file.
 OPERATIONS: Mapping[str, frozenset[str]] = {
-    "sd": _WORDS | _PICTURE | _MASK | {"tile"},  # circular convolutions: only a UNet is made of convolutions
-    "sdxl": _WORDS | _PICTURE | _MASK | {"tile"},
-    "sd3": _WORDS | _PICTURE | _MASK,
-    "flux": (_WORDS | _PICTURE | _MASK) - {"unwanted"},  # guidance is a number it was trained to take, not a second prediction
+    "sd": _WORDS | _NOISED | _MASK | {"tile"},  # circular convolutions: only a UNet is made of convolutions
+    "sdxl": _WORDS | _NOISED | _MASK | {"tile"},
+    "sd3": _WORDS | _NOISED | _MASK,
+    "flux": (_WORDS | _NOISED | _MASK) - {"unwanted"},  # guidance is a number it was trained to take, not a second prediction
     "flux2": _WORDS - {"unwanted"},
     "pixart": _WORDS,
     "sana": _WORDS,
-    "zimage": _WORDS | _PICTURE | _MASK,
-    "qwen": _WORDS | _PICTURE | _MASK,
+    "zimage": _WORDS | _NOISED | _MASK,
+    "qwen": _WORDS | _NOISED | _MASK,
     "auto": frozenset({"imagine", "unwanted", "stop", "video", "upscale"}),
 }
 #: What some pipelines of a family can do more, or less, than the family.
@@ -145,5 +146,5 @@ def abilities(
     if image_adapter:
         found |= {"image_prompt", "style"}
     if sight:
-        found |= {"best", "clip", "synthesis"}
+        found |= {"best", "clip", "synthesis", "describe"}
     return frozenset(found)

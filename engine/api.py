@@ -17,7 +17,7 @@ Errors a caller can act on (all are `EngineError`)::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -141,6 +141,7 @@ class ImagineRequest:
     stop: float = 1.0  #: share of the steps after which drawing ends, 0.1..1
     best_of: int = 0  #: draw that many and keep the `count` that fit the words best; 0: just draw
     clip: float = 0.0  #: image-text guidance, 0..1
+    chaos: float = 0.0  #: how much the grid's pictures differ, 0..1: early on, each is told the words through noise of its own (`engine.guidance`)
     synthesis: bool = False  #: no denoiser at all: latents optimised against the image-text model
     video: bool = False  #: also a clip of the pictures forming
     enlarge: int = 1  #: how many times larger each finished picture is made, 1, 2 or 4: by the model's upscaler, where it has one
@@ -189,13 +190,15 @@ class UpscaleRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MorphRequest:
-    """A short clip from one prompt to another: the same noise under words that change."""
+    """A short clip. Without a `source` it goes from one prompt to another and back: the same noise under words that change. With one it is the picture, moving:
+    redrawn in every frame from noise that walks in a small circle, so that the last frame leads to the first (`engine.operations.animate`).
+    """
 
     kind: ClassVar[str] = "morph"
     v: ClassVar[int] = 1
     model: str
     before: tuple[Part, ...]
-    after: tuple[Part, ...]
+    after: tuple[Part, ...]  #: with a source: the same as `before`, what the picture shows; both may be empty
     unwanted: tuple[str, ...] = ()
     seed: int = 0
     width: int
@@ -204,16 +207,14 @@ class MorphRequest:
     steps: int
     guidance: float
     scheduler: str | None = None
-
-    @property
-    def source(self) -> None:
-        """None: a morph starts from noise."""
-        return
+    source: str | None = None  #: sha256 of the picture that is to move; its bytes travel in `inputs`
+    strength: float = 0.3  #: how far each frame may be from the source, 0..1 (ignored without one)
+    enlarge: int = 1  #: how many times larger each frame is made, 1, 2 or 4: by the model's upscaler, where it has one
 
     @property
     def pictures(self) -> tuple[str, ...]:
-        """None are needed."""
-        return ()
+        """Digests of the pictures whose bytes must travel in `inputs`."""
+        return (self.source,) if self.source else ()
 
     @property
     def rows(self) -> int:
@@ -300,6 +301,27 @@ Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What an image-text model sees in one picture, in the words the model knows (`Capabilities.words`)."""
+
+    prompts: tuple[str, ...]  #: one to four prompts that would draw the like, the one that fits best first
+    fits: tuple[float, ...]  #: how well each of them fits: the cosine of its angle to the picture, -1..1
+    things: tuple[str, ...]  #: what the first of them names: two at most
+    scores: tuple[float, ...] = ()  #: how likely each of the things is, against all others the model knows, 0..1
+    ground: str = ""  #: a place ("in the snow") or a colour ("red"); empty where the model has words for neither
+    style: str = ""  #: empty where the model has no words for styles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weight:
+    """How much one word of a text carries: how far the text's meaning turns when the word is left out."""
+
+    start: int  #: characters of the text
+    end: int
+    weight: float  #: 0..1; the word that carries most has 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
     """A way to run a model in fewer steps than it usually takes (`engine.efforts` makes requests of it)."""
 
@@ -309,7 +331,7 @@ class Effort:
 
 
 #: How far from a source each operation goes by itself, 0..1, unless a model's card says otherwise.
-STRENGTHS: Mapping[str, float] = {"source": 0.6, "vary_subtle": 0.35, "vary_strong": 0.65, "region": 0.9, "zoom": 0.8, "pan": 0.8}
+STRENGTHS: Mapping[str, float] = {"source": 0.6, "vary_subtle": 0.35, "vary_strong": 0.65, "region": 0.9, "zoom": 0.8, "pan": 0.8, "animate": 0.3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -360,6 +382,9 @@ class EngineStats:
     model_bytes: int = 0  #: what their weights take there
 
 
+#: Pictures `Engine.look` takes at once, and words `Engine.weigh` does: each is read by a network.
+MOST_LOOKED_AT, MOST_WEIGHED = 16, 120
+
 #: What an enlarged megapixel costs a device, in steps of drawing one: near enough for prices and for estimates of time.
 ENLARGING = 0.25
 
@@ -390,6 +415,22 @@ class Engine(Protocol):
 
         Cancelling the coroutine frees its rows within one step; it does not return, even then, before the device no longer touches them.
         Raises EngineError.
+        """
+
+    async def look(self, model: str, pictures: Sequence[bytes]) -> tuple[Seen, ...]:
+        """What the model's image-text model sees in each of these picture files (at most MOST_LOOKED_AT). Takes turns with what is drawn.
+
+        Raises ModelMissing, BadInput, and UnsupportedOperation where the model has no image-text model ("describe" is not among its operations).
+        """
+
+    async def find(self, model: str, words: str, pictures: Sequence[bytes]) -> tuple[float, ...]:
+        """How well each of these picture files fits the words: the cosine of its angle to them, -1..1, to be held against `Seen.fits`. Raises as `look`."""
+
+    async def weigh(self, model: str, text: str) -> tuple[Weight, ...]:
+        """How much each word of the text (at most MOST_WEIGHED of them) carries, in the order they stand. Takes turns with what is drawn.
+
+        Raises ModelMissing, and UnsupportedOperation for a model that does not show what it makes of words ("shorten" is not among its operations), or for
+        more words than that.
         """
 
     async def aclose(self) -> None:

@@ -44,13 +44,13 @@ EMPTY = Canvas()
 def lay(request: Request, pictures: Mapping[str, Image.Image]) -> Canvas:
     """The canvas for a request. `pictures` are decoded, by digest, one for each of `request.pictures`. Raises BadInput."""
     if isinstance(request, MorphRequest):
-        return EMPTY
+        return EMPTY if request.source is None else Canvas(start=codec.cover(pictures[request.source], request.width, request.height))
     if isinstance(request, UpscaleRequest):
         return Canvas(start=pictures[request.source])
     size = (request.width, request.height)
     control = edges.control_map(request.control, pictures[request.control.picture], *size) if request.control else None
     start, mask, keep = _start(request, pictures)
-    prompts = tuple(_glanced(pictures[each.picture]) for each in request.image_prompts)
+    prompts = tuple(glanced(pictures[each.picture]) for each in request.image_prompts)
     return Canvas(start=start, mask=mask, keep=keep, control=control, prompts=prompts, finished=_finished(request, pictures))
 
 
@@ -68,8 +68,8 @@ def _finished(request: ImagineRequest, pictures: Mapping[str, Image.Image]) -> C
     return Canvas(start=start, keep=keep)
 
 
-def _glanced(picture: Image.Image) -> Image.Image:
-    """An image prompt no larger than it will be seen: what sees it works at some 224 pixels, and the device's thread has no time for forty million."""
+def glanced(picture: Image.Image) -> Image.Image:
+    """A picture to look at, no larger than it will be seen: what sees it works at some 224 pixels, and the device's thread has no time for forty million."""
     return picture.reduce(max(1, min(picture.size) // GLANCE))
 
 

@@ -90,6 +90,8 @@ ALIASES = {
     "max_size": "max_edge",
     "cost": "cost_factor",
 }
+#: Kinds of words in a vocabulary.
+KINDS = ("things", "places", "styles", "colours")
 #: What diffusers and transformers take to run a model's own code.
 REFUSED = ("trust_remote_code", "custom_pipeline", "custom_revision")
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -150,6 +152,8 @@ def capabilities(card: Table, *, family: str, name: str, operations: frozenset[s
     draft, quick = _effort(card, "draft"), _effort(card, "quick")
     loras = tuple(name for name in card.get("loras", ()) if name not in {effort.lora for effort in (draft, quick) if effort})
     operations &= frozenset(map(str, card.get("operations", operations)))
+    if not any(words.get(kind) for kind in KINDS):  # an image-text model can only say which words fit
+        operations -= {"describe"}
     can = Capabilities(
         model=name,
         title=str(card.get("title", name)),
@@ -169,7 +173,7 @@ def capabilities(card: Table, *, family: str, name: str, operations: frozenset[s
         finish=int(card.get("finish", 1)),
         cost_factor=float(card.get("cost_factor", 1.0)),
         examples=tuple(map(_example, card.get("examples", words.get("examples", ())))),
-        words={kind: _names(words[kind]) for kind in ("things", "places", "styles", "colours") if kind in words},
+        words={kind: _names(words[kind]) for kind in KINDS if kind in words},
         loras=loras,
         controls=tuple(card.get("controls", ())),
         draft=draft,

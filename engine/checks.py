@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from math import isfinite
 
-from engine.api import BadInput, Capabilities, ImagineRequest, MorphRequest, Part, Request, Spot, UnsupportedOperation, UpscaleRequest
+from engine.api import (
+    MOST_LOOKED_AT,
+    MOST_WEIGHED,
+    BadInput,
+    Capabilities,
+    ImagineRequest,
+    MorphRequest,
+    Part,
+    Request,
+    Spot,
+    UnsupportedOperation,
+    UpscaleRequest,
+)
 from engine.efforts import own_adapters
 
+#: A word of a text: it begins and ends with a letter, a digit or a sign that stands for one, and may hold apostrophes and hyphens.
+_WORD = re.compile(r"\w+(?:['’.-]\w+)*")
 #: Pictures that may be drawn for the best of them to be kept.
 MOST_TO_CHOOSE_FROM = 16
 #: Adapters at once, and how far each may be turned up or down.
 MOST_LORAS, LORA_WEIGHT = 8, 3.0
 #: Image prompts at once.
 MOST_PROMPTS = 5
+#: Parts of a prompt, and emphases in all of them: each is a prediction of its own at every step.
+MOST_PARTS, MOST_EMPHASES = 8, 12
 #: Frames of a morph.
 FRAMES = (2, 16)
 #: How much larger than the canvas a source may lie on it, along either side.
@@ -25,7 +42,8 @@ def check(request: Request, can: Capabilities, inputs: Mapping[str, bytes]) -> N
     if isinstance(request, ImagineRequest):
         _refuse(can, _missing(request, can), _numbers(request, can), _bounds(request, can))
     elif isinstance(request, MorphRequest):
-        _refuse(can, {"morph": "morph" not in can.operations}, _morph(request, can), _numbers(request, can))
+        named = "animate" if request.source is not None else "morph"
+        _refuse(can, {named: named not in can.operations}, _morph(request, can), _numbers(request, can))
     else:
         _refuse(can, _upscale(request, can))
     for digest in request.pictures:
@@ -56,6 +74,7 @@ def _missing(request: ImagineRequest, can: Capabilities) -> dict[str, bool]:
         "--stop": ("stop", request.stop < 1),
         "--best": ("best", request.best_of > 0),
         "--clip": ("clip", request.clip > 0),
+        "--chaos": ("chaos", request.chaos > 0),
         "--synthesis": ("synthesis", request.synthesis),
         "--video": ("video", request.video),
         "upscale": ("upscale", request.enlarge > 1),
@@ -72,6 +91,8 @@ def _words(parts: Sequence[Part], can: Capabilities) -> dict[str, bool]:
     sane = all(0 <= each.start < each.end <= len(part.text) and 0 <= each.weight <= 2 for each, part in emphases)
     return {
         "::weights": not all(map(isfinite, weights)) or (len(parts) > 1 and ("weights" not in can.operations or sum(weights) <= 0)),
+        f"more than {MOST_PARTS} parts": len(parts) > MOST_PARTS,
+        f"more than {MOST_EMPHASES} emphases": len(emphases) > MOST_EMPHASES,
         "(emphasis)": bool(emphases) and ("emphasis" not in can.operations or not sane),
     }
 
@@ -100,6 +121,9 @@ def _bounds(request: ImagineRequest, can: Capabilities) -> dict[str, bool]:
         f"--lora {unknown}": unknown is not None,
         "--lora": len(request.loras) > MOST_LORAS or not all(abs(each.weight) <= LORA_WEIGHT for each in request.loras),
         f"more than {MOST_PROMPTS} image prompts": len(request.image_prompts) > MOST_PROMPTS,
+        "--chaos": not 0 <= request.chaos <= 1,
+        "--chaos in a single step": request.chaos > 0 and request.steps < 2,
+        "--chaos with --synthesis": request.chaos > 0 and request.synthesis,
         "--clip in a single step": request.clip > 0 and request.steps < 2,
         "--iw": not all(0 <= each.weight <= 3 for each in request.image_prompts),
         "--control": request.control is not None and not 0 <= request.control.scale <= 2,
@@ -118,7 +142,11 @@ def _is_sane(spot: Spot, request: ImagineRequest, can: Capabilities) -> bool:
 def _morph(request: MorphRequest, can: Capabilities) -> dict[str, bool]:
     fewest, most = FRAMES
     words = {what: is_wrong or _words(request.after, can)[what] for what, is_wrong in _words(request.before, can).items()}
-    return {"imagine": not request.before or not request.after, "--frames": not fewest <= request.frames <= most, **words}
+    own = {"imagine": not request.before or not request.after}
+    if request.source is not None:
+        own = {"animate towards other words": request.after != request.before, "--strength": not 0 <= request.strength <= 1}
+    enlarged = request.enlarge not in (1, 2, 4) or (request.enlarge > 1 and "upscale" not in can.operations)
+    return {**own, "--frames": not fewest <= request.frames <= most, f"upscale {request.enlarge}x": enlarged, **words}
 
 
 def _upscale(request: UpscaleRequest, can: Capabilities) -> dict[str, bool]:
@@ -132,6 +160,36 @@ def _upscale(request: UpscaleRequest, can: Capabilities) -> dict[str, bool]:
         "--seed": not 0 <= request.seed < 2**32,
         **(_words(request.parts, can) if request.creative and request.parts else {}),
     }
+
+
+def check_pictures(pictures: Sequence[bytes], what: str, can: Capabilities) -> None:
+    """What `Engine.look` and `Engine.find` refuse. Raises UnsupportedOperation, naming `what`; BadInput."""
+    if "describe" not in can.operations:
+        raise UnsupportedOperation(what, can.model)
+    if len(pictures) > MOST_LOOKED_AT:
+        raise BadInput(f"at most {MOST_LOOKED_AT} pictures are looked at together")
+
+
+def check_words(text: str, can: Capabilities) -> list[tuple[int, int]]:
+    """Where the words of a text stand, for `Engine.weigh`. Raises UnsupportedOperation."""
+    if "shorten" not in can.operations:
+        raise UnsupportedOperation("/shorten", can.model)
+    found = [match.span() for match in _WORD.finditer(text)]
+    if len(found) > MOST_WEIGHED:
+        raise UnsupportedOperation(f"/shorten with more than {MOST_WEIGHED} words", can.model)
+    return found
+
+
+#: How much smaller than the model's usual one a picture may be and still pass for one it has finished: sizes are rounded, and members choose shapes.
+_NEARLY = 0.7
+
+
+def finished_by(width: int, height: int, can: Capabilities) -> int:
+    """How many times larger than the model draws a picture of so many pixels is: 1, or up to the model's `finish`. A creative upscale draws it that much
+    smaller, so its cost falls by the square.
+    """
+    own = _NEARLY * can.width * can.height
+    return next((by for by in (4, 2) if by <= can.finish and width * height >= by**2 * own), 1)
 
 
 def grid_seeds(request: ImagineRequest) -> tuple[int, ...]:

@@ -132,8 +132,8 @@ def parameters_text(request: Request, seed: int, sampler: str = "") -> str:
     if isinstance(request, UpscaleRequest):
         lines, pairs = _words_of(request.parts) if request.creative else [], _enlargement(request, seed)
     elif isinstance(request, MorphRequest):
-        lines = [f"{words(request.before)} -> {words(request.after)}", *_negative(request.unwanted)]
-        pairs = {**_common(request, seed, sampler), "Frames": request.frames}
+        spoken = _words_of(request.before) if request.source else [f"{words(request.before)} -> {words(request.after)}"]
+        lines, pairs = [*spoken, *_negative(request.unwanted)], {**_common(request, seed, sampler), **_moving(request)}
     else:
         lines, pairs = [*_words_of(request.parts), *_negative(request.unwanted)], {**_common(request, seed, sampler), **_further(request)}
     return "\n".join([*lines, ", ".join(f"{key}: {value}" for key, value in pairs.items())])
@@ -170,6 +170,12 @@ def _enlargement(request: UpscaleRequest, seed: int) -> dict[str, object]:
     return pairs
 
 
+def _moving(request: MorphRequest) -> dict[str, object]:
+    moved = {"Source": request.source[:12], "Denoising strength": f"{request.strength:g}"} if request.source else {}
+    enlarged = {"Hires upscale": request.enlarge} if request.enlarge > 1 else {}
+    return {"Frames": request.frames, **moved, **enlarged}
+
+
 def _further(request: ImagineRequest) -> dict[str, object]:
     """What a picture is made from besides words and numbers; pictures by the beginning of their digest."""
     spot, control = request.spot, request.control
@@ -188,6 +194,7 @@ def _further(request: ImagineRequest) -> dict[str, object]:
         "Hires upscale": request.enlarge if request.enlarge > 1 else "",
         "Best of": request.best_of,
         "CLIP guidance": f"{request.clip:g}" if request.clip else "",
+        "Chaos": f"{request.chaos:g}" if request.chaos else "",
         "Synthesis": request.synthesis,
     }
     return {key: value for key, value in pairs.items() if value}

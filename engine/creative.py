@@ -5,6 +5,9 @@ A finished picture is enlarged here, too, when its request says so: after decodi
 A creative upscale enlarges the picture first, then draws it anew by image-to-image in tiles of the size the model was trained on, so that it works for any size
 and any model that starts from pictures. Tiles overlap and fade into one another. What a tile changes is the detail alone: its coarse colours are those of the
 enlarged picture, or neighbours would drift apart (the idea of the wavelet correction of StableSR, Wang et al. 2023, arXiv:2305.07015).
+
+A model whose finished pictures are larger than it draws them (`Capabilities.finish`) draws these at its own scale, too, and its upscaler makes the rest: the
+things in a picture of theirs then have the size that the model knows, and there are `finish` squared times fewer tiles.
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine import codec, hub, results, upscale
-from engine.api import BadInput, Capabilities, ImagineRequest, UpscaleRequest
+from engine import checks, codec, hub, results, upscale
+from engine.api import BadInput, Capabilities, ImagineRequest, MorphRequest, UpscaleRequest
 from engine.canvas import Canvas
 from engine.codec import Pixels
 from engine.hub import Share
@@ -56,7 +59,7 @@ def enlarge(model: Model, picture: Image.Image, factor: int) -> Image.Image:
     return Image.fromarray(upscale.enlarge(turns, network.reach, np.asarray(picture), factor, model.device, scale=network.scale))
 
 
-def finish(model: Model, request: ImagineRequest, canvas: Canvas, drawn: Drawn) -> Drawn:
+def finish(model: Model, request: ImagineRequest | MorphRequest, canvas: Canvas, drawn: Drawn) -> Drawn:
     """The pictures as large as the request wants them."""
     if request.enlarge == 1:
         return drawn
@@ -67,10 +70,21 @@ def draw(model: Model, request: UpscaleRequest, canvas: Canvas, watch: Watch) ->
     """The enlarged picture; with new detail if the request is creative."""
     if canvas.start is None:
         raise BadInput("there is no picture to start from")
-    large = enlarge(model, canvas.start, request.factor)
-    if request.creative:
-        large = _drawn_anew(model, request, large, watch)
-    return Drawn(np.asarray(large)[None])
+    if not request.creative:
+        return Drawn(np.asarray(enlarge(model, canvas.start, request.factor))[None])
+    by = checks.finished_by(canvas.start.width, canvas.start.height, model.entry.can)
+    own = enlarge(model, canvas.start, request.factor // by) if request.factor > by else canvas.start
+    small = drawn_size(canvas.start.size, request.factor, model.entry.can)
+    drawn = _drawn_anew(model, request, own if own.size == small else own.resize(small, Image.Resampling.LANCZOS), watch)
+    large = enlarge(model, drawn, by) if by > 1 else drawn
+    size = (canvas.start.width * request.factor, canvas.start.height * request.factor)
+    return Drawn(np.asarray(large if large.size == size else large.resize(size, Image.Resampling.LANCZOS))[None])
+
+
+def drawn_size(size: tuple[int, int], factor: int, can: Capabilities) -> tuple[int, int]:
+    """Pixels of what is drawn anew for a picture of `size` to become `factor` times larger."""
+    by = checks.finished_by(*size, can)
+    return max(1, round(size[0] * factor / by)), max(1, round(size[1] * factor / by))
 
 
 def _drawn_anew(model: Model, request: UpscaleRequest, large: Image.Image, watch: Watch) -> Image.Image:

@@ -15,12 +15,11 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from engine.api import ENLARGING, EngineDied, EngineError, EngineStats, ImagineRequest, OutOfMemory, Request
-from engine.canvas import Canvas
-from engine.codec import Pixels
 from engine.importing import keep_kernels, no_collections, preload_torch
+from engine.jobs import Find, Job, Look, Paced, Question, Weigh
 from engine.shelf import Shelf
 
 if TYPE_CHECKING:  # torch comes with these: at run time they are imported on the thread
@@ -38,23 +37,6 @@ ROWS = {"cpu": 8, "cuda": 32}
 #: Measured with the pocket model on one core, milliseconds a row: 72 for 2 rows, 36 for 8, 29 for 16, 22 for 32 (so a single picture pays
 #: twice its time, and full batches a quarter to a half more). Without it one 8-bit value in 80,000 differs by 1 in company.
 FIXED_ROWS = 8
-
-
-class Job(Protocol):
-    """One request, as the device sees it. All methods are called on the device thread; `ended` exactly once, last."""
-
-    request: Request
-    canvas: Canvas
-    rows: int
-
-    def progress(self, step: int, of: int) -> None: ...
-
-    def wants_preview(self) -> bool: ...
-
-    def preview(self, pictures: list[Pixels]) -> None: ...
-
-    def ended(self, drawn: Any, error: BaseException | None, seconds: float) -> None:
-        """`drawn` is what `engine.perform.perform` returned; `error` an EngineError."""
 
 
 class Device(threading.Thread):
@@ -167,7 +149,7 @@ class Device(threading.Thread):
         with no_collections():
             import torch
 
-            from engine import memory, perform, tuning  # noqa: F401  # and with them diffusers and transformers
+            from engine import memory, perform, questions, tuning  # noqa: F401  # and with them diffusers and transformers
             from engine.embeddings import EmbeddingCache
             from engine.hub import Hub
             from engine.residents import Residents
@@ -334,10 +316,14 @@ class Device(threading.Thread):
 
     def _seat(self, job: Job, model: Model) -> None:
         """Give the job its place at the hub."""
-        from engine import perform
+        from engine import perform, questions
         from engine.hub import Task
 
-        request, canvas, watch = job.request, job.canvas, _Paced(job, self._clock)
+        request, canvas, watch = job.request, job.canvas, Paced(job, self._clock)
+        if isinstance(request, Look | Find | Weigh):
+            self._tasks[job] = asked = Task(lambda: questions.answer(model, request), job.rows, lambda task: self._ended(job, task), kind=(request.model,))
+            self._hub_of().join(asked)
+            return
         kind = (request.model, request.width, request.height)
         if (cap := self._cap(request)) is not None:
             self._hub_of().caps[kind] = cap
@@ -382,8 +368,8 @@ class Device(threading.Thread):
         else:
             traceback.clear_frames(error.__traceback__)  # they hold the request's tensors
             if is_out_of_memory(error):
-                size = f"{request.width}x{request.height}"
-                error = OutOfMemory(f"{request.model}: {size} does not fit into the memory of {self._device}, even alone ({memory.described(self._device)})")
+                what = "what was asked" if isinstance(request, Look | Find | Weigh) else f"{request.width}x{request.height}"
+                error = OutOfMemory(f"{request.model}: {what} does not fit into the memory of {self._device}, even alone ({memory.described(self._device)})")
             elif isinstance(error, Cancelled):
                 error = EngineDied("the engine let go of it")  # seen only by who did not ask for it
             elif not isinstance(error, EngineError):
@@ -392,28 +378,10 @@ class Device(threading.Thread):
         if not self.abandoned:
             job.ended(task.result, error, task.seconds)
 
-    def _measure(self, request: Request, seconds: float) -> None:
+    def _measure(self, request: Request | Question, seconds: float) -> None:
         """Exponential average of the device seconds a megapixel-step takes."""
         if isinstance(request, ImagineRequest) and not (request.clip or request.synthesis):
             steps = request.steps * (request.strength if request.source else 1.0)
             enlarging = ENLARGING * request.count * request.enlarge**2 if request.enlarge > 1 else 0.0
             pace = seconds / max(1e-9, (request.rows * max(1.0, steps) + enlarging) * request.width * request.height / 1e6)
             self.paces[request.model] = pace + 0.7 * (self.paces.get(request.model, pace) - pace)
-
-
-class _Paced:
-    """A job's watch that allows a preview every 0.3 s, and less often where drawing one costs more than a tenth of the time."""
-
-    def __init__(self, job: Job, clock: Callable[[], float], every: float = 0.3, share: float = 0.1) -> None:
-        self._job, self._clock, self._every, self._share = job, clock, every, share
-        self._asked = self._next = float("-inf")
-        self.progress, self._send = job.progress, job.preview
-
-    def wants_preview(self) -> bool:
-        self._asked = self._clock()
-        return self._asked >= self._next and self._job.wants_preview()
-
-    def preview(self, pictures: list[Pixels]) -> None:
-        now = self._clock()
-        self._next = now + max(self._every, (now - self._asked) / self._share)
-        self._send(pictures)

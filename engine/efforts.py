@@ -48,6 +48,8 @@ def _lost(request: ImagineRequest, effort: Effort) -> str:
     """What of the request so little work leaves no room for; empty when there is nothing."""
     if request.source is not None and effort.steps < LEAST_STEPS:
         return "from a picture"
+    if request.chaos > 0 and effort.steps < 2:
+        return "with --chaos"
     return "with --no" if request.unwanted and effort.guidance <= 1 else ""
 
 

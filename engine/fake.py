@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from engine import canvas as canvases
 from engine import checks, codec, results
@@ -33,7 +33,9 @@ from engine.api import (
     Report,
     Request,
     Result,
+    Seen,
     UpscaleRequest,
+    Weight,
 )
 from engine.canvas import Canvas
 from engine.results import FILM, Drawn
@@ -47,7 +49,7 @@ FAKE_MODEL = Capabilities(
         (
             *("imagine", "unwanted", "weights", "emphasis", "tile", "stop", "video", "morph"),
             *("source", "mask", "extend", "mix", "image_prompt", "style", "control:edges", "control:sketch", "lora"),
-            *("upscale", "creative", "best", "clip", "synthesis"),
+            *("upscale", "creative", "best", "clip", "synthesis", "chaos", "animate", "describe", "shorten"),
         )
     ),
     width=128,
@@ -132,6 +134,33 @@ class FakeEngine:
             self._tasks.discard(task)
             self._rows, self.running = self._rows - rows, self.running - 1
 
+    async def look(self, model: str, pictures: Sequence[bytes]) -> tuple[Seen, ...]:
+        """One of the model's words of each kind, by the bytes of the file. Raises ModelMissing, UnsupportedOperation, BadInput."""
+        can = await self._read(model, pictures)
+        return tuple(_seen(data, can.words) for data in pictures)
+
+    async def find(self, model: str, words: str, pictures: Sequence[bytes]) -> tuple[float, ...]:
+        """What is seen in a picture fits it best, other words the less the more they differ. Raises as `look`."""
+        can = await self._read(model, pictures)
+        return tuple(_fit(words, _seen(data, can.words).prompts[0]) for data in pictures)
+
+    async def _read(self, model: str, pictures: Sequence[bytes]) -> Capabilities:
+        if self._closed:
+            raise EngineDied("the engine is closed")
+        can = self.capabilities(model)
+        checks.check_pictures(pictures, "/describe", can)
+        for data in pictures:
+            await self._blocking(codec.decode, data)
+        return can
+
+    async def weigh(self, model: str, text: str) -> tuple[Weight, ...]:
+        """The longer a word, the more it carries. Raises ModelMissing, UnsupportedOperation."""
+        if self._closed:
+            raise EngineDied("the engine is closed")
+        words = checks.check_words(text, self.capabilities(model))
+        longest = max((end - start for start, end in words), default=1)
+        return tuple(Weight(start=start, end=end, weight=(end - start) / longest) for start, end in words)
+
     async def _own(self, task: asyncio.Task[Result]) -> Result:
         """The task's result; its end even when this coroutine is cancelled. A task cancelled by `aclose` is an engine that died."""
         try:
@@ -175,6 +204,32 @@ def _laid(request: Request, inputs: Mapping[str, bytes]) -> Canvas:
     return canvases.lay(request, {digest: codec.decode(inputs[digest]) for digest in request.pictures})
 
 
+def _seen(data: bytes, words: Mapping[str, Sequence[str]]) -> Seen:
+    """Words that hash from the file, and four sentences of them, fewer words each."""
+    digits = hashlib.sha256(data).digest()
+    thing, place, colour, style = (
+        words[kind][digit % len(words[kind])] if words.get(kind) else "" for kind, digit in zip(("things", "places", "colours", "styles"), digits, strict=False)
+    )
+    ground = place if digits[4] % 2 else colour
+    said = dict.fromkeys(", ".join(filter(None, each)) for each in ((thing, ground, style), (thing, ground), (thing, style), (thing,)))
+    prompts = tuple(filter(None, said)) or ("a picture",)
+    score = (128 + digits[5] / 2) / 256
+    return Seen(
+        prompts=prompts,
+        fits=tuple(0.3 - 0.02 * k for k in range(len(prompts))),
+        things=(thing,) if thing else (),
+        scores=(score,) if thing else (),
+        ground=ground,
+        style=style,
+    )
+
+
+def _fit(words: str, seen: str) -> float:
+    """0.3 for the same words, 0 where none is shared."""
+    one, other = (set(text.lower().replace(",", " ").split()) for text in (words, seen))
+    return 0.3 * len(one & other) / max(1, len(one | other))
+
+
 def _steps(request: Request) -> int:
     if isinstance(request, UpscaleRequest):
         return request.steps if request.creative else 1
@@ -186,13 +241,18 @@ def _drawn(request: Request, canvas: Canvas) -> Drawn:
     if isinstance(request, UpscaleRequest):
         return Drawn(np.asarray(_enlarged(request, canvas))[None])
     if isinstance(request, MorphRequest):
-        return Drawn(np.stack([np.asarray(_between(request, frame / (request.frames - 1))) for frame in range(request.frames)]))
+        moved = np.stack([np.asarray(_moved(request, canvas.start, frame)) for frame in range(request.frames)])
+        return _larger(request, canvas, Drawn(moved))
     seeds = checks.drawn_seeds(request)
     pictures = [np.asarray(_picture(request, seed, canvas)) for seed in seeds]
     kept = sorted(range(len(seeds)), key=lambda k: hashlib.sha256(pictures[k].tobytes()).digest())[: request.count] if request.best_of else range(len(seeds))
     film = [_forming(request, canvas, step) for step in range(1, _steps(request))] if request.video else []
     found = Drawn(np.stack([pictures[k] for k in kept]), [[step[k] for k in kept] for step in film[:FILM]], [seeds[k] for k in kept])
-    return results.larger(request, canvas, found, lambda picture: codec.enlarge(picture, request.enlarge)) if request.enlarge > 1 else found
+    return _larger(request, canvas, found)
+
+
+def _larger(request: ImagineRequest | MorphRequest, canvas: Canvas, drawn: Drawn) -> Drawn:
+    return results.larger(request, canvas, drawn, lambda picture: codec.enlarge(picture, request.enlarge)) if request.enlarge > 1 else drawn
 
 
 def _enlarged(request: UpscaleRequest, canvas: Canvas) -> Image.Image:
@@ -202,6 +262,16 @@ def _enlarged(request: UpscaleRequest, canvas: Canvas) -> Image.Image:
         return large
     spoken = f"{codec.words(request.parts) if request.parts else ''}|{request.guidance}|{request.steps}|{request.seed}"
     return Image.blend(large, _shapes(spoken, large.width, large.height), request.strength / 4)
+
+
+def _moved(request: MorphRequest, start: Image.Image | None, frame: int) -> Image.Image:
+    """A frame of a morph; of a picture that moves, the picture with shapes over it that walk in a circle."""
+    if start is None:
+        return _between(request, frame / (request.frames - 1))
+    angle, reach = 2 * math.pi * frame / request.frames, min(start.size) / 16
+    shapes = _shapes(f"{codec.words(request.before) if request.before else ''}|{request.guidance}|{request.seed}", start.width, start.height)
+    shapes = ImageChops.offset(shapes, round(reach * math.cos(angle)), round(reach * math.sin(angle)))
+    return Image.blend(start, shapes, request.strength / 2)
 
 
 def _between(request: MorphRequest, way: float) -> Image.Image:
@@ -215,6 +285,7 @@ def _picture(request: ImagineRequest, seed: int, canvas: Canvas) -> Image.Image:
     """Shapes that hash from everything the request says but its pictures' places, which are kept to; mixed with the start by `strength`."""
     pictures = f"{request.image_prompts}|{request.control}|{request.loras}|{request.clip}|{request.synthesis}"
     spoken = f"{codec.words(request.parts)}|{request.unwanted}|{request.guidance}|{request.steps}|{request.scheduler}|{pictures}|{seed}"
+    spoken += f"|{request.chaos}" if request.chaos else ""
     image = _shapes(spoken, request.width, request.height, wraps=request.tile)
     if canvas.start is not None:
         image = Image.blend(canvas.start, image, request.strength)

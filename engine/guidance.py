@@ -1,4 +1,4 @@
-"""Weighted prompts and morphs: one request's denoiser sees other conditions than its pipeline encoded. Used by `engine.operations`.
+"""Weighted prompts, chaos and morphs: one request's denoiser sees other conditions than its pipeline encoded. Used by `engine.operations`.
 
 With weights wᵢ of sum W, what stands in the conditional prediction's place is `uncond + Σ (wᵢ / W)(condᵢ − uncond)` (composition of diffusion models by their
 scores: Liu et al. 2022, arXiv:2206.01714, with normalised weights). The shares wᵢ / W add up to 1, so that this is `Σ (wᵢ / W) condᵢ`: `a::2` alone changes
@@ -39,14 +39,14 @@ def shares(parts: Sequence[Part]) -> list[tuple[str, float]]:
     for part in parts:
         pull = 0.0
         for each in part.emphasis:
-            rest = _tidy(part.text[: each.start] + part.text[each.end :])
+            rest = tidy(part.text[: each.start] + part.text[each.end :])
             found[rest] = found.get(rest, 0.0) - (each.weight - 1) * part.weight / total
             pull += each.weight - 1
         found[part.text] = found.get(part.text, 0.0) + (1 + pull) * part.weight / total
     return [(text, share) for text, share in found.items() if share] or [(parts[0].text, 1.0)]
 
 
-def _tidy(text: str) -> str:
+def tidy(text: str) -> str:
     """What is left of a sentence when words were taken out."""
     return re.sub(r"\s+([,.;])", r"\1", re.sub(r"\s{2,}", " ", text)).strip(" ,;")
 
@@ -123,16 +123,16 @@ class Conditioned(StandIn):
             pictures, first = call.rows // 2, halves is Halves.UNCONDITIONAL_FIRST
             lower, upper = collate.slice_rows(call, 0, pictures), collate.slice_rows(call, pictures, call.rows)
             without, within = (lower, upper) if first else (upper, lower)
-            found = self._denoiser.together([without.kwargs, *self._calls_under(within)])
-            blended = _blended(found[1:], self._shares(pictures))
+            blend = self._blend(pictures)
+            found = self._denoiser.together([without.kwargs, *_calls_under(within, blend)])
+            blended = _blended(found[1:], [share for share, _ in blend])
             return collate.merge([found[0], blended] if first else [blended, found[0]], call.rules)
-        return _blended(self._denoiser.together(self._calls_under(call)), self._shares(call.rows))
+        blend = self._blend(call.rows)
+        return _blended(self._denoiser.together(_calls_under(call, blend)), [share for share, _ in blend])
 
-    def _shares(self, rows: int) -> list[Share]:
-        return [share for share, _ in self._blend(rows)]
 
-    def _calls_under(self, call: Arguments) -> list[dict[str, Any]]:
-        return [_told(call.kwargs, _rows_of(condition, call.rows)) for _, condition in self._blend(call.rows)]
+def _calls_under(call: Arguments, blend: Sequence[tuple[Share, Conditions]]) -> list[dict[str, Any]]:
+    return [_told(call.kwargs, _rows_of(condition, call.rows)) for _, condition in blend]
 
 
 def _told(kwargs: Mapping[str, Any], condition: Mapping[str, Any]) -> dict[str, Any]:

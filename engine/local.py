@@ -10,10 +10,11 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
+import numpy as np
 from PIL import Image
 
 from engine import canvas, checks, codec, results
@@ -26,11 +27,14 @@ from engine.api import (
     Report,
     Request,
     Result,
+    Seen,
     UpscaleRequest,
+    Weight,
 )
 from engine.canvas import EMPTY, Canvas
 from engine.codec import Pixels
 from engine.device import ROWS, Device
+from engine.jobs import Find, Look, Question, Weigh
 from engine.shelf import Shelf
 
 log = logging.getLogger("engine")
@@ -119,6 +123,31 @@ class LocalEngine:
             flight.close()
             self._flights.discard(flight)
 
+    async def look(self, model: str, pictures: Sequence[bytes]) -> tuple[Seen, ...]:
+        """See `engine.api.Engine.look`."""
+        checks.check_pictures(pictures, "/describe", self.capabilities(model))
+        return cast(tuple[Seen, ...], await self._answer(Look(model=model, pictures=await self._blocking(_glanced, pictures))))
+
+    async def find(self, model: str, words: str, pictures: Sequence[bytes]) -> tuple[float, ...]:
+        """See `engine.api.Engine.find`."""
+        checks.check_pictures(pictures, "/describe", self.capabilities(model))
+        return cast(tuple[float, ...], await self._answer(Find(model=model, words=words, pictures=await self._blocking(_glanced, pictures))))
+
+    async def weigh(self, model: str, text: str) -> tuple[Weight, ...]:
+        """See `engine.api.Engine.weigh`."""
+        words = checks.check_words(text, self.capabilities(model))
+        return cast(tuple[Weight, ...], await self._answer(Weigh(model=model, text=text, words=tuple(words)))) if words else ()
+
+    async def _answer(self, question: Question) -> Any:
+        """Ask the device; what it answers."""
+        flight = _Flight(question, lambda progress: None, self._pool)
+        self._flights.add(flight)
+        try:
+            return (await self._fly(flight))[0]
+        finally:
+            flight.close()
+            self._flights.discard(flight)
+
     async def _fly(self, flight: _Flight) -> tuple[Any, float]:
         """Through the device and back. When cancelled it waits all the same until the device has let go."""
         device = flight.device = self._running_device()
@@ -190,12 +219,12 @@ class LocalEngine:
 
 
 class _Flight:
-    """One request on its way through the device: carries its reports to the event loop, newest only.
+    """One request, or a question, on its way through the device: carries its reports to the event loop, newest only.
 
-    Made on the loop. What `engine.device.Job` asks for is called on the device thread.
+    Made on the loop. What `engine.jobs.Job` asks for is called on the device thread.
     """
 
-    def __init__(self, request: Request, report: Report, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, request: Request | Question, report: Report, pool: ThreadPoolExecutor) -> None:
         self.request = request
         self.canvas = EMPTY
         self.rows = request.rows
@@ -218,9 +247,11 @@ class _Flight:
         return not self._encoding
 
     def preview(self, pictures: list[Pixels]) -> None:
+        if isinstance(self.request, Look | Find | Weigh):
+            return
         self._encoding = True
         try:
-            self._pool.submit(self._encode, pictures)
+            self._pool.submit(self._encode, pictures, self.request.width, self.request.height)
         except RuntimeError:  # the pool is closed: so is the engine
             self._closed = True
 
@@ -229,9 +260,9 @@ class _Flight:
 
     # -- on the pictures' pool
 
-    def _encode(self, pictures: list[Pixels]) -> None:
+    def _encode(self, pictures: list[Pixels], width: int, height: int) -> None:
         try:
-            data = codec.encode_webp(codec.preview_grid(pictures, self.request.width, self.request.height))
+            data = codec.encode_webp(codec.preview_grid(pictures, width, height))
             with self._lock:
                 self._preview = data
         finally:
@@ -287,6 +318,11 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arg
 def _laid(request: Request, inputs: Mapping[str, bytes]) -> Canvas:
     """The pictures to start from, read and laid out. Raises BadInput."""
     return canvas.lay(request, {digest: codec.decode(inputs[digest]) for digest in request.pictures})
+
+
+def _glanced(pictures: Sequence[bytes]) -> tuple[Pixels, ...]:
+    """Pictures to look at, no larger than they will be seen. Raises BadInput."""
+    return tuple(np.array(canvas.glanced(codec.decode(data))) for data in pictures)
 
 
 def _enlarged(request: UpscaleRequest, canvas: Canvas) -> Result:

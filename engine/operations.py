@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine import checks, codec, control, guidance, hub, imageprompts, sight, steps
+from engine import chaos, checks, codec, control, guidance, hub, imageprompts, sight, steps, walk
 from engine.api import BadNumbers, ImagineRequest, MorphRequest, Part
 from engine.canvas import EMPTY, Canvas
 from engine.codec import Pixels
@@ -55,9 +55,10 @@ def draw(model: Model, request: ImagineRequest, canvas: Canvas | None, watch: Wa
         Proxy(model.adapters.load, {"__call__": Share.WHOLE})([each.name for each in request.loras])
     pipeline = control.pipeline(model, request, _start(canvas))
     guided = request.guidance > 1
+    unsettled = chaos.Unsettled(request.chaos, checks.drawn_seeds(request)) if request.chaos else None
     arguments = {
         **model.family.arguments(steps=request.steps, guidance=request.guidance, unwanted=unwanted(request.unwanted)),
-        "prompt": told(pipeline, model, request.parts, request.width, request.height, guided),
+        "prompt": told(pipeline, model, request.parts, request.width, request.height, guided, unsettled),
         **pictures([canvas.start] * request.rows if canvas.start else [], request.strength, request.steps),
         **_masked(pipeline, canvas),
         **control.arguments(pipeline, request, canvas),
@@ -65,12 +66,14 @@ def draw(model: Model, request: ImagineRequest, canvas: Canvas | None, watch: Wa
     }
     if request.clip:
         sight.guide(model, request, pipeline)
-    seen = Seen(model, request, pipeline, watch, stop=request.stop, films=request.video)
+    seen = Seen(model, request, pipeline, watch, stop=request.stop, films=request.video, unsettled=unsettled)
     return Drawn(run(pipeline, model, arguments, request, checks.drawn_seeds(request), seen), seen.film)
 
 
-def morph(model: Model, request: MorphRequest, watch: Watch) -> Drawn:
+def morph(model: Model, request: MorphRequest, canvas: Canvas, watch: Watch) -> Drawn:
     """Every frame a row of one call: the same noise under conditions on the way from one prompt to the other. Raises BadNumbers."""
+    if canvas.start is not None:
+        return animate(model, request, canvas.start, watch)
     pipeline = model.pipeline("words", request.scheduler)
     size = (request.width, request.height)
     before, after = (_conditions(model, parts, *size) for parts in (request.before, request.after))
@@ -78,6 +81,21 @@ def morph(model: Model, request: MorphRequest, watch: Watch) -> Drawn:
     arguments = {
         **model.family.arguments(steps=request.steps, guidance=request.guidance, unwanted=unwanted(request.unwanted)),
         "prompt": request.before[0].text,
+    }
+    seen = Seen(model, request, pipeline, watch)
+    return Drawn(run(pipeline, model, arguments, request, [request.seed] * request.frames, seen))
+
+
+def animate(model: Model, request: MorphRequest, start: Image.Image, watch: Watch) -> Drawn:
+    """The picture moving: every frame a row of one image-to-image call, from noise that walks once around a small circle (`engine.walk`), so that the clip
+    has no beginning. What the noise decides, the picture's fine detail, moves; what `strength` leaves alone stands still. Raises BadNumbers.
+    """
+    pipeline = model.pipeline("picture", request.scheduler)
+    walk.around(pipeline.scheduler, request.seed)
+    arguments = {
+        **model.family.arguments(steps=request.steps, guidance=request.guidance, unwanted=unwanted(request.unwanted)),
+        "prompt": told(pipeline, model, request.before, request.width, request.height, request.guidance > 1),
+        **pictures([start] * request.frames, request.strength, request.steps),
     }
     seen = Seen(model, request, pipeline, watch)
     return Drawn(run(pipeline, model, arguments, request, [request.seed] * request.frames, seen))
@@ -102,17 +120,31 @@ def run(pipeline: Any, model: Model, arguments: dict[str, Any], size: Any, seeds
 class Seen:
     """After every step of one call of a pipeline: reports it, shows it, films it, ends it early.
 
-    `size` is what the call draws (width and height); `part` which of how many such calls of its request it is.
+    `size` is what the call draws (width and height); `part` which of how many such calls of its request it is; `unsettled` is told how far it is.
     """
 
-    def __init__(self, model: Model, size: Any, pipeline: Any, watch: Watch, *, stop: float = 1.0, films: bool = False, part: tuple[int, int] = (0, 1)) -> None:
+    def __init__(
+        self,
+        model: Model,
+        size: Any,
+        pipeline: Any,
+        watch: Watch,
+        *,
+        stop: float = 1.0,
+        films: bool = False,
+        part: tuple[int, int] = (0, 1),
+        unsettled: chaos.Unsettled | None = None,
+    ) -> None:
         self._model, self._size, self._pipeline, self._watch, self._stop, self._films, self._part = model, size, pipeline, watch, stop, films, part
+        self._unsettled = unsettled
         self._forecast = Forecast(pipeline.scheduler)
         self.film: list[list[Pixels]] = []
 
     def __call__(self, step: int, of: int, latents: torch.Tensor) -> torch.Tensor | None:
         """Returns latents that take the place of the pipeline's, when it ends here. Raises BadNumbers."""
         hub.stepped()
+        if self._unsettled is not None:
+            self._unsettled.way = step / of
         last = max(1, round(of * self._stop))
         if step == last and not bool(torch.isfinite(latents).all()):
             raise BadNumbers(f"{self._model.entry.can.model}: the latents became non-finite")
@@ -203,13 +235,16 @@ def unwanted(texts: Sequence[str]) -> str | None:
     return ", ".join(texts) or None
 
 
-def told(pipeline: Any, model: Model, parts: Sequence[Part], width: int, height: int, guided: bool) -> str:
-    """The pipeline's prompt. Where there is more than one condition, their blend takes the denoiser's place in this request's copy of the pipeline."""
+def told(pipeline: Any, model: Model, parts: Sequence[Part], width: int, height: int, guided: bool, unsettled: chaos.Unsettled | None = None) -> str:
+    """The pipeline's prompt. Where there is more than one condition, or an unsettled one, a stand-in takes the denoiser's place in this request's copy of the
+    pipeline.
+    """
     if not parts:
         return ""
     texts = guidance.shares(parts)
-    if len(texts) > 1:
-        _instead(pipeline, model, guidance.weighted(_conditions(model, parts, width, height)), guided)
+    if len(texts) > 1 or unsettled is not None:
+        blend = guidance.weighted(_conditions(model, parts, width, height))
+        _instead(pipeline, model, unsettled.told(blend) if unsettled is not None else blend, guided)
     return texts[0][0]
 
 
@@ -220,9 +255,10 @@ def _instead(pipeline: Any, model: Model, blend: guidance.Blend, guided: bool) -
 
 def _conditions(model: Model, parts: Sequence[Part], width: int, height: int) -> list[tuple[float, guidance.Conditions]]:
     """Shares, and what the denoiser is told of the words."""
-    return [(share, _condition(model, text, width, height)) for text, share in guidance.shares(parts)]
+    return [(share, condition(model, text, width, height)) for text, share in guidance.shares(parts)]
 
 
-def _condition(model: Model, text: str, width: int, height: int) -> guidance.Conditions:
+def condition(model: Model, text: str, width: int, height: int) -> guidance.Conditions:
+    """What the denoiser is told of a text, as its pipeline puts it. Inside a hub's task."""
     arguments = model.family.first_call(text, width, height)
     return guidance.conditions(guidance.capture(model.pipeline("words"), model.family, arguments), model.family)

@@ -17,7 +17,7 @@ def steps(request: Request) -> int:
         shortened = bool(request.source or request.mix) and not request.synthesis
         return max(1, round(request.steps * (request.strength if shortened else 1.0) * request.stop))
     if isinstance(request, MorphRequest):
-        return request.steps
+        return max(1, round(request.steps * (request.strength if request.source else 1.0)))
     return max(1, round(request.steps * request.strength)) if request.creative else 1
 
 
@@ -45,5 +45,5 @@ def perform(model: Model, request: Request, canvas: Canvas, watch: Watch) -> Dra
         drawn = draw(model, request, canvas, watch)
         return creative.finish(model, request, canvas, sight.best(model, request, drawn) if request.best_of else drawn)
     if isinstance(request, MorphRequest):
-        return operations.morph(model, request, watch)
+        return creative.finish(model, request, canvas, operations.morph(model, request, canvas, watch))
     return creative.draw(model, request, canvas, watch)

@@ -40,10 +40,11 @@ class Drawn:
     enlarged: bool = False  #: already larger than the canvas (`larger`)
 
 
-def larger(request: ImagineRequest, canvas: Canvas, drawn: Drawn, enlarge: Callable[[Image.Image], Image.Image]) -> Drawn:
+def larger(request: ImagineRequest | MorphRequest, canvas: Canvas, drawn: Drawn, enlarge: Callable[[Image.Image], Image.Image]) -> Drawn:
     """The pictures enlarged one by one, with what they keep of the source in place: an upscaler should see no seam, nor make one where left meets right."""
     kept = [canvases.put_back(_picture(image), canvas) for image in drawn.images]
-    pictures = [_wrapped(picture, enlarge, request.enlarge) if request.tile else enlarge(picture) for picture in kept]
+    tiles = isinstance(request, ImagineRequest) and request.tile
+    pictures = [_wrapped(picture, enlarge, request.enlarge) if tiles else enlarge(picture) for picture in kept]
     return replace(drawn, images=np.stack([np.asarray(picture) for picture in pictures]), enlarged=True)
 
 
@@ -76,7 +77,8 @@ def _seeds(request: Request, count: int) -> Sequence[int]:
 
 def _clip(request: Request, pictures: Sequence[Image.Image], forming: Sequence[Sequence[Pixels]]) -> bytes | None:
     if isinstance(request, MorphRequest):
-        return codec.encode_clip(*there_and_back([codec.within(picture, MORPH_EDGE) for picture in pictures]))
+        frames = [codec.within(picture, MORPH_EDGE) for picture in pictures]
+        return codec.encode_clip(*(there_and_back(frames) if request.source is None else around(frames)))
     if not isinstance(request, ImagineRequest) or not request.video:
         return None
     return codec.encode_clip(*formed(pictures, forming, request.width, request.height))
@@ -87,6 +89,11 @@ def there_and_back(pictures: Sequence[Image.Image]) -> tuple[list[Image.Image], 
     path = [*pictures, *pictures[-2:0:-1]]
     ends = {0, len(pictures) - 1}
     return path, [HOLD["morph"] if k in ends else PAUSE["morph"] for k in range(len(path))]
+
+
+def around(pictures: Sequence[Image.Image]) -> tuple[list[Image.Image], list[int]]:
+    """The frames of a picture that moves and how long each is shown: none is the first."""
+    return list(pictures), [PAUSE["morph"]] * len(pictures)
 
 
 def formed(pictures: Sequence[Image.Image], forming: Sequence[Sequence[Pixels]], width: int, height: int) -> tuple[list[Image.Image], list[int]]:

@@ -4,9 +4,29 @@ Ids are ULIDs, times are aware UTC datetimes, digests are sha256 hex, credits ar
 """
 
 from bot.domain.events import Command, Event, Inbound, Press, Reaction, Submit, Upload
-from bot.domain.jobs import CLIP, GRID, MOVES, Accepted, Artifact, Family, Job, Limits, Load, Notice, Origin, Page, Said, Shown, Status, Submission, Wallet
+from bot.domain.jobs import (
+    CLIP,
+    GRID,
+    MOVES,
+    Accepted,
+    Artifact,
+    Family,
+    Job,
+    Limits,
+    Load,
+    Notice,
+    Offer,
+    Origin,
+    Page,
+    Said,
+    Shown,
+    Status,
+    Style,
+    Submission,
+    Wallet,
+)
 from bot.domain.places import Actor, Place, Receipt, ReplyTo
-from bot.domain.shown import Ack, Action, Button, ButtonStyle, Card, Field, Form, Hint, Link, Picture, Reading, Resend, Select, Verb, Visibility
+from bot.domain.shown import Ack, Action, Button, ButtonStyle, Card, Document, Field, Form, Hint, Link, Picture, Reading, Resend, Select, Verb, Visibility
 
 __all__ = [
     "CLIP",
@@ -21,6 +41,7 @@ __all__ = [
     "ButtonStyle",
     "Card",
     "Command",
+    "Document",
     "Event",
     "Family",
     "Field",
@@ -32,6 +53,7 @@ __all__ = [
     "Link",
     "Load",
     "Notice",
+    "Offer",
     "Origin",
     "Page",
     "Picture",
@@ -46,6 +68,7 @@ __all__ = [
     "Select",
     "Shown",
     "Status",
+    "Style",
     "Submission",
     "Submit",
     "Upload",

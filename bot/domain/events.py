@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bot.domain.places import Actor, Place, ReplyTo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
+    """A file a member sends along, and what for."""
+
     name: str
     data: bytes
+    role: Literal["image", "style", "sketch", "mask", "list"] = "image"  #: `list` is a text or CSV file of prompts; the others are pictures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +30,9 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(Event):
-    name: str  #: "imagine", "history", "info", "queue", "cancel", "show", "upscale", "web", "help"
+    name: str  #: one of bot.usecases.COMMANDS
     text: str = ""
+    job_id: str = ""  #: of the job whose message the command was called on (context menus, shortcuts)
     uploads: tuple[Upload, ...] = ()
 
 

@@ -64,6 +64,8 @@ class Job:
     cost: float  #: credits reserved (settled when done)
     parent: Origin | None = None
     private: bool = False
+    relaxed: bool = False  #: `--relax`: it waits until nobody else does, and costs less
+    batch: str = ""  #: the offer whose set of prompts it belongs to
     error: Said | None = None
     attempts: int = 0  #: how often it was claimed
     created_at: datetime
@@ -87,6 +89,7 @@ class Artifact:
     width: int
     height: int
     favourite: bool = False  #: by the job's owner
+    seen: str = ""  #: what the model's image-text model says it shows; empty where nobody looked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +172,27 @@ class Notice:
     reply_to: ReplyTo
     receipt: Receipt | None
     attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """Prompts a member may yet have drawn by a button: a set that wants a yes first, a description's, a help card's examples. Kept in the store."""
+
+    id: str  #: a ULID, in the place of a job's id in the buttons
+    actor: Actor
+    kind: str  #: "confirm", "prompts", "batch", "form"
+    prompts: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)  #: plain JSON: digests of what was sent along, titles, whatever the kind needs
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """Words and flags under a name (`--style`)."""
+
+    name: str
+    words: str
+    owner: str = ""  #: an actor's key, a place's `owner`, or empty for one that ships with the program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

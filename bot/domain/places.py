@@ -13,6 +13,8 @@ class Actor:
     platform: str  #: "web", "terminal", "discord", "slack"
     id: str
     name: str = ""
+    locale: str = ""  #: the language their platform shows them, as an IETF tag ("pt-BR"); empty when nobody said
+    admin: bool = False  #: whether they may change this server's settings, as the platform says (never stored)
 
     @property
     def key(self) -> str:
@@ -25,6 +27,11 @@ class Place:
     platform: str
     server: str = ""  #: a Discord guild or a Slack workspace; empty for a direct message
     channel: str = ""
+
+    @property
+    def owner(self) -> str:
+        """Under which name the server's own settings, styles and lists are stored; empty in a direct message."""
+        return f"server:{self.platform}:{self.server}" if self.server else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,19 @@ class Verb(enum.StrEnum):
     SHOW = "s"
     CHILDREN = "k"  #: what came of it: a list with a SHOW for each
     REMIX = "m"  #: opens a form with the words
+    ENHANCE = "h"  #: a draft once more in full
+    CREATIVE = "t"  #: enlarged with new detail; argument "2" or "4"
+    ZOOM = "z"  #: argument "1.5", "2", or empty: a form asks
+    SQUARE = "q"
+    PAN = "a"  #: argument "l", "r", "u", "d"
+    REGION = "e"  #: a part of it drawn anew: the mask painter, or a form
+    ANIMATE = "n"  #: a clip of it moving
+    DESCRIBE = "g"  #: what the image-text model sees in it
+    RUN = "b"  #: draw the `index`-th prompt of the offer that `job_id` names (an example, a description, a confirmation); GRID: all of them
+    DISMISS = "i"  #: the offer is not wanted
+    COLLECT = "o"  #: everything a set of jobs made, as a zip; `job_id` names the offer
+    CHOOSE = "w"  #: a setting is changed: `argument` is "name=value" of the member's own, "!name=value" of the server's
+    ASK = "y"  #: opens the form that `argument` names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +111,16 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A file that goes along and is no picture: stored by digest, or `data` when it is not stored."""
+
+    name: str
+    data: bytes = b""
+    digest: str = ""
+    kind: str = "application/zip"  #: its media type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resend:
     """A button that says the words again in the member's direct messages: for a place where the bot may not post."""
 
@@ -118,6 +141,7 @@ class Card:
     percent: int | None = None  #: of a running job
     pictures: tuple[Picture, ...] = ()
     clip: Picture | None = None  #: what goes along beside the pictures and moves
+    documents: tuple[Document, ...] = ()
     rows: tuple[tuple[Button, ...], ...] = ()
     selects: tuple[Select, ...] = ()
     links: tuple[Link, ...] = ()
@@ -140,6 +164,11 @@ class Field:
     value: str = ""
     long: bool = False
     required: bool = True
+    kind: Literal["text", "picture", "choice"] = (
+        "text"  #: `picture` asks for a file (its role is the field's name where that is a role); `choice` for one of `choices`
+    )
+    choices: tuple[tuple[str, str], ...] = ()  #: (value, label)
+    hint: str = ""  #: a line below it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,5 +208,6 @@ class Reading:
     spans: tuple[tuple[int, int, str], ...] = ()  #: (start, end, kind) with kind of "text", "flag", "value", "weight", "mistake"
     mistake: str = ""  #: one sentence
     mistake_at: tuple[int, int] | None = None
-    cost: float | None = None
+    cost: float | None = None  #: credits of all of it
+    prompts: int = 1  #: how many jobs the words make: permutations times repetitions
     hints: tuple[Hint, ...] = ()

@@ -1,11 +1,13 @@
 """The catalogue: every word a member sees, by id, one file a language (``en.toml``). Called by cards, the studio and the adapters.
 
+`Catalogues` are all languages there are; `Catalogues.of` chooses by what a platform says a member reads.
+
 An id is ``section.key``. A text may hold ``{name}`` or ``{name:kind}``, where kind is one of
 
 ``duration``  seconds → "20 s", "3 min"; None → "a while"
 ``ordinal``   a 0-based place → "1st", "2nd"
 ``list``      several names → "a, b and c"
-``number``    7.0 → "7", 0.25 → "0.25", 1234.5 → "1,234.5"
+``number``    7.0 → "7", 0.25 → "0.25", 1234.5 → "1,234.5", as the language writes it
 
 An entry that is a table has a text for each plural form, chosen by the parameter ``count``.
 """
@@ -15,7 +17,7 @@ from __future__ import annotations
 import math
 import string
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -33,15 +35,31 @@ def _english_ordinal(place: int) -> str:
     return f"{number:,}{ending}"
 
 
-@dataclass(frozen=True, slots=True)
-class Language:
-    """What a text cannot say by itself."""
+def _french_ordinal(place: int) -> str:
+    return "1er" if place == 0 else f"{place + 1}e"
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Language:
+    """What a text cannot say by itself. Plurals and number marks as in Unicode's CLDR."""
+
+    name: str  #: in itself
     plural: Callable[[float], str]
     ordinal: Callable[[int], str]
+    thousands: str = ","
+    decimal: str = "."
 
 
-LANGUAGES: Mapping[str, Language] = {"en": Language(plural=lambda count: "one" if count == 1 else "other", ordinal=_english_ordinal)}
+LANGUAGES: Mapping[str, Language] = {
+    "en": Language(name="English", plural=lambda count: "one" if count == 1 else "other", ordinal=_english_ordinal),
+    "de": Language(name="Deutsch", plural=lambda count: "one" if count == 1 else "other", ordinal=lambda place: f"{place + 1}.", thousands=".", decimal=","),
+    "fr": Language(name="Français", plural=lambda count: "one" if 0 <= count < 2 else "other", ordinal=_french_ordinal, thousands="\u202f", decimal=","),
+    "es": Language(name="Español", plural=lambda count: "one" if count == 1 else "other", ordinal=lambda place: f"{place + 1}.º", thousands=".", decimal=","),
+    "ja": Language(name="日本語", plural=lambda _: "other", ordinal=lambda place: f"{place + 1}番目"),
+    "pt-BR": Language(
+        name="Português (Brasil)", plural=lambda count: "one" if 0 <= count < 2 else "other", ordinal=lambda place: f"{place + 1}º", thousands=".", decimal=","
+    ),
+}
 
 
 class Catalogue:
@@ -68,7 +86,7 @@ class Catalogue:
     def say(self, message: str, /, **parameters: Any) -> str:
         """The text of an id, filled in. Raises KeyError for an unknown id or a missing parameter: a mistake of ours, caught by tests."""
         entry = self._entries[message]
-        text = entry if isinstance(entry, str) else entry[self._language.plural(parameters["count"])]
+        text = entry if isinstance(entry, str) else entry.get(self._language.plural(parameters["count"])) or entry["other"]
         return self._formatter.vformat(text, (), parameters)
 
     def tell(self, said: Said) -> str:
@@ -101,10 +119,43 @@ class Catalogue:
     def ordinal(self, place: int) -> str:
         return self._language.ordinal(place)
 
+    def number(self, value: float) -> str:
+        """At most two decimals, thousands apart, no needless zeros."""
+        marks = {",": self._language.thousands, ".": self._language.decimal}
+        return "".join(marks.get(each, each) for each in number(value))
+
     def listed(self, names: tuple[str, ...] | list[str]) -> str:
         if len(names) < 2:
             return "".join(names)
         return self.say("list.and", first=", ".join(names[:-1]), last=names[-1])
+
+
+class Catalogues:
+    """All languages. Immutable; safe to share."""
+
+    def __init__(self, catalogues: Iterable[Catalogue]) -> None:
+        """The first is taken for members whose language there is none of."""
+        self._by_code = {each.code: each for each in catalogues}
+        self.first = next(iter(self._by_code.values()))
+
+    @classmethod
+    def load(cls) -> Catalogues:
+        """Every language whose file ships with the program, English first."""
+        folder = resources.files(__package__)
+        return cls(Catalogue.load(code) for code in LANGUAGES if folder.joinpath(f"{code}.toml").is_file())
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        return tuple(self._by_code)
+
+    def of(self, locale: str) -> Catalogue:
+        """The one for an IETF tag as platforms write it ("pt-BR", "es-419", "de", "en_GB"): the same, else one of the same language, else the first."""
+        wanted = locale.replace("_", "-").casefold()
+        for code, each in self._by_code.items():
+            if code.casefold() == wanted:
+                return each
+        language = wanted.partition("-")[0]
+        return next((each for code, each in self._by_code.items() if code.casefold().partition("-")[0] == language), self.first)
 
 
 class _Formatter(string.Formatter):
@@ -125,7 +176,7 @@ class _Formatter(string.Formatter):
             case "list":
                 return self._catalogue.listed(tuple(map(str, value)))
             case "number":
-                return number(value)
+                return self._catalogue.number(value)
             case "":
                 return str(value)
         raise ValueError(f"unknown kind {format_spec!r}")

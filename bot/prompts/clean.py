@@ -1,4 +1,5 @@
-"""Text as typed → text the grammar reads, with a map of positions back. Called by `bot.prompts.grammar` alone.
+"""Text as typed → text the grammar reads, with a map of positions back. Called by the modules of this package, and by whoever
+stores what a member typed.
 
 NFKC; bidi, zero-width, control and other format characters and lone surrogates are dropped; every kind of space is one space. Linear time:
 text is normalised a cluster at a time (a base and its marks), and a cluster keeps at most 30 marks (the Stream-Safe Text Format of

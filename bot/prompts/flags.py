@@ -93,7 +93,7 @@ class Flag:
     """One row. `takes` is "value" (the next word), "list" (everything up to the next flag, by commas) or "nothing" (a switch)."""
 
     name: str
-    field: str  #: of Words; empty for a flag of a later version
+    field: str  #: of Words
     aliases: tuple[str, ...] = ()
     takes: str = "value"
     repeats: bool = False  #: may be said several times, each adding one value to the field
@@ -104,7 +104,7 @@ class Flag:
     high: float | None = None
     choices: tuple[float, ...] = ()  #: when only these numbers are allowed
     suggested: tuple[str, ...] = ()  #: values to offer while typing
-    later: bool = False  #: known by name, refused in this version
+    picture: bool = False  #: speaks of a picture that comes along beside the words
 
 
 FLAGS: tuple[Flag, ...] = (
@@ -116,11 +116,20 @@ FLAGS: tuple[Flag, ...] = (
     Flag(name="seed", field="seed", parse=integer, malformed="words.bad_integer", low=0, high=2**32 - 1, suggested=("1", "7", "42")),
     Flag(name="no", field="unwanted", takes="list"),
     Flag(name="n", aliases=("count",), field="count", parse=integer, malformed="words.bad_integer", low=1, high=9, suggested=("1", "2", "4", "6", "9")),
+    Flag(
+        name="chaos", aliases=("c",), field="chaos", parse=integer, malformed="words.bad_integer", low=0, high=100, suggested=("0", "15", "30", "60", "100"),
+    ),
+    Flag(name="repeat", aliases=("r",), field="repeat", parse=integer, malformed="words.bad_integer", low=2, high=10, suggested=("2", "3", "4")),
     Flag(name="steps", field="steps", parse=integer, malformed="words.bad_integer", low=1, high=500),
     Flag(name="cfg", aliases=("guidance",), field="guidance", parse=number, malformed="words.bad_number", low=1, high=50),
     Flag(
         name="strength", field="strength", parse=number, malformed="words.bad_number", low=0, high=1, suggested=("0.3", "0.5", "0.6", "0.8"),
     ),
+    Flag(name="iw", field="image_weight", parse=number, malformed="words.bad_number", low=0, high=3, suggested=("0.5", "1", "1.5", "2")),
+    Flag(name="style", field="style", malformed="words.bad_name"),
+    Flag(name="sref", field="style_picture", takes="nothing", picture=True),
+    Flag(name="sw", field="style_weight", parse=integer, malformed="words.bad_integer", low=0, high=1000, suggested=("50", "100", "200")),
+    Flag(name="sketch", field="sketch", takes="nothing", picture=True),
     Flag(name="model", aliases=("v",), field="model", malformed="words.bad_name"),
     Flag(name="sampler", field="scheduler", malformed="words.bad_name"),
     Flag(
@@ -142,23 +151,19 @@ FLAGS: tuple[Flag, ...] = (
     Flag(name="draft", field="draft", takes="nothing"),
     Flag(name="raw", field="raw", takes="nothing"),
     Flag(name="private", field="private", takes="nothing"),
-    *(
-        Flag(name=each, aliases=aliases, field="", later=True)
-        for each, aliases in (
-            ("iw", ()), ("chaos", ("c",)), ("style", ()), ("sref", ()), ("sw", ()), ("sketch", ()), ("repeat", ("r",)), ("fast", ()), ("relax", ()),
-        )
-    ),
+    Flag(name="fast", field="fast", takes="nothing"),
+    Flag(name="relax", field="relax", takes="nothing"),
 )  # fmt: skip
 
 BY_NAME: dict[str, Flag] = {each: flag for flag in FLAGS for each in (flag.name, *flag.aliases)}
-BY_FIELD: dict[str, Flag] = {flag.field: flag for flag in FLAGS if flag.field}
-KNOWN: tuple[str, ...] = tuple(flag.name for flag in FLAGS if not flag.later)
+BY_FIELD: dict[str, Flag] = {flag.field: flag for flag in FLAGS}
 
 #: Fields that say the same thing in two ways: both at once is a mistake, and a default gives way to what was said.
 CONTRADICTIONS: tuple[tuple[str, str], ...] = (
     ("aspect", "size"),
     ("steps", "quality"),
     ("guidance", "stylize"),
+    ("fast", "relax"),
     *(("draft", each) for each in ("steps", "quality", "guidance", "stylize", "scheduler")),
 )
 
@@ -171,13 +176,13 @@ def nearest(word: str, among: tuple[str, ...], *, cutoff: float = 0.6) -> str:
     return next((each for each in among if close and each.casefold() == close[0]), "")
 
 
-def nearest_flag(word: str) -> str:
-    """The name of the flag a member most likely meant by `word`, or ""."""
+def nearest_flag(word: str, sets: tuple[str, ...] = ()) -> str:
+    """The name of the flag, or of the named set of them, that a member most likely meant by `word`, or ""."""
     typed = word.casefold()
-    known = tuple(each for each, flag in BY_NAME.items() if not flag.later and len(each) > 1)
-    if found := nearest(typed, known):
-        return BY_NAME[found].name
-    return next((BY_NAME[each].name for each in known if len(each) > 1 and typed.startswith(each)), "")
+    known = tuple(each for each in BY_NAME if len(each) > 1)
+    if found := nearest(typed, (*known, *sets)):
+        return BY_NAME[found].name if found in BY_NAME else found
+    return next((BY_NAME[each].name for each in known if typed.startswith(each)), "")
 
 
 def _one_off(word: str) -> set[str]:

@@ -1,7 +1,7 @@
-"""The one parser of every surface: words and flags → `Words`, and back. Pure.
+"""The one parser of every surface: words and flags → `Words` (`bot.prompts.printing` is the way back). Pure.
 
-Called by `bot.studio` (every prompt), `bot.prompts.resolve` and `bot.prompts.hints`. A mistake is a `BadWords` whose span lies in the text
-as typed. The grammar::
+Called by `bot.prompts.prepare` (every prompt) and the other modules of this package, by `bot.cards` and `bot.presses`. A mistake is a `BadWords` whose
+span lies in the text as typed. The grammar::
 
     prompt  = (word | flag)*                 a word is whatever stands between spaces
     flag    = ("--" | dash) name [("=" | ":" | space) value]
@@ -13,12 +13,12 @@ as typed. The grammar::
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bot.errors import BadWords
 from bot.prompts.clean import MAX_LENGTH, MAX_TYPED, Clean, clean
-from bot.prompts.emphasis import print_emphasis, read_emphasis
+from bot.prompts.emphasis import read_emphasis
 from bot.prompts.flags import (
     BY_FIELD,
     BY_NAME,
@@ -36,7 +36,7 @@ from bot.prompts.flags import (
 )
 from bot.prompts.words import Located, Words
 from engine.api import Lora, Part
-from engine.checks import MOST_LORAS
+from engine.checks import MOST_EMPHASES, MOST_LORAS, MOST_PARTS
 
 _WORD = re.compile(r"\S+")
 _DASHED = re.compile(r"(?P<dashes>-{2,}|[‒–—―⸺]-?|-)(?P<name>[^=:]*)(?P<value>[=:].*)?\Z", re.DOTALL)  # phones write — for --
@@ -45,6 +45,7 @@ _WEIGHT_STARTS = "0123456789+-.−‒–—―⸺"
 _LINK = re.compile(r"<?https?://\S", re.IGNORECASE)
 MOST_SAID = MOST_LORAS - 1  #: adapters; one place is left for the model's own
 _DASHES = "-‒–—―⸺"
+_NO_SETS: Mapping[str, str] = {}
 
 
 @dataclass(slots=True)
@@ -64,11 +65,11 @@ class Token:
         return self.value[-1][1] if self.value else self.end
 
 
-def flag_at(word: str) -> tuple[str, int, bool] | None:
+def flag_at(word: str, sets: Collection[str] = ()) -> tuple[str, int, bool] | None:
     """(name, length of dashes and name, whether it had one dash only) when `word` is a flag; None for a word of the prompt.
 
     Two hyphens always make a flag. A dash does where a flag's name (or nearly one) follows it, because phones make it of two hyphens;
-    one hyphen before a flag's full name is a slip worth telling.
+    one hyphen before a flag's full name is a slip worth telling. `sets` are case-folded names that count as flags' names.
     """
     found = _DASHED.match(word)
     if not found:
@@ -78,17 +79,17 @@ def flag_at(word: str) -> tuple[str, int, bool] | None:
         return None
     if dashes == "-":
         return (name, len(dashes + name), True) if len(name) > 1 and name.casefold() in BY_NAME else None
-    if dashes.startswith("--") or almost_flag(name):
+    if dashes.startswith("--") or almost_flag(name) or name.casefold() in sets:
         return name, len(dashes + name), False
     return None
 
 
-def scan(text: str) -> Iterator[Token]:
-    """Cut cleaned text into tokens; never raises."""
+def scan(text: str, sets: Collection[str] = ()) -> Iterator[Token]:
+    """Cut cleaned text into tokens; never raises. `sets`: as `flag_at` takes them."""
     flag: Token | None = None
     for found in _WORD.finditer(text):
         start, end = found.span()
-        head = flag_at(found[0])
+        head = flag_at(found[0], sets)
         if head:
             if flag:
                 yield flag
@@ -119,73 +120,97 @@ def parse(text: str) -> Words:
     return locate(text).words
 
 
-def locate(text: str) -> Located:
-    """Read a prompt, and tell where each flag stands. Raises BadWords."""
+@dataclass(slots=True)
+class _Said:
+    """Flags as they are said one after the other: their values, and where."""
+
+    values: dict[str, object] = field(default_factory=dict)
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def add(self, flag: Flag, value: object, place: tuple[int, int]) -> None:
+        """Raises BadWords for one that was said before."""
+        before = self.values.get(flag.field, ())
+        if flag.repeats and isinstance(value, Lora):
+            value = _one_more(before, value, place)  # type: ignore[arg-type]
+            self.places[f"{flag.field}.{len(value) - 1}"] = place
+        elif flag.takes == "list":
+            value = (*before, *value)  # type: ignore[misc]
+        elif flag.field in self.values:
+            raise BadWords("words.twice", start=place[0], end=place[1], flag=flag.name)
+        self.values[flag.field] = value
+        self.places[flag.field] = place
+
+    def add_all(self, words: Words, place: tuple[int, int]) -> None:
+        """What a set of flags stands for, all said at one place. Raises BadWords."""
+        for flag in FLAGS:
+            value = getattr(words, flag.field)
+            for each in value if flag.repeats else () if value in (None, ()) else (value,):
+                self.add(flag, each, place)
+
+
+def check_length(text: str) -> None:
+    """Raises BadWords for more than is looked at."""
     if len(text) > MAX_TYPED:
         raise BadWords("words.too_long", start=MAX_LENGTH, end=len(text), limit=MAX_LENGTH, length=len(text))
+
+
+def locate(text: str, sets: Mapping[str, str] = _NO_SETS) -> Located:
+    """Read a prompt, and tell where each flag stands. Raises BadWords.
+
+    `sets` are flags under a name of the member's own: with {"wide": "--ar 16:9 --q 2"}, `--wide` means those. Our own flags' names stay ours.
+    """
+    check_length(text)
     cleaned = clean(text)
     if len(cleaned.text) > MAX_LENGTH:
         start, end = cleaned.span(MAX_LENGTH, len(cleaned.text))
         raise BadWords("words.too_long", start=start, end=end, limit=MAX_LENGTH, length=len(cleaned.text))
-    said: dict[str, object] = {}
-    places: dict[str, tuple[int, int]] = {}
+    known = {name.casefold(): flags for name, flags in sets.items()}
+    said = _Said()
+    used: dict[str, tuple[int, int, Words]] = {}
     spans: list[tuple[int, int, str]] = []
     words: list[Token] = []
-    for token in scan(cleaned.text):
+    shown: Flag | None = None  # the flag before, if it speaks of a picture
+    for token in scan(cleaned.text, known):
         if token.kind == "text":
+            if shown and _LINK.match(token.text):
+                raise _a_link(cleaned, token)
+            shown = None
             words.append(token)
             continue
-        flag, value = _read_flag(cleaned, token)
         place = cleaned.span(token.start, token.value_end)
-        if flag.field in said and flag.takes != "list" and not flag.repeats:
-            raise BadWords("words.twice", start=place[0], end=place[1], flag=flag.name)
-        if isinstance(value, Lora):
-            value = _one_more(said.get(flag.field, ()), value, place)  # type: ignore[arg-type]
-            places[f"{flag.field}.{len(value) - 1}"] = place
-        if flag.takes == "list":
-            value = (*said.get(flag.field, ()), *value)  # type: ignore[misc]
-        said[flag.field] = value
-        places[flag.field] = place
+        name = token.text.casefold()
+        if token.flag is None and name in known:
+            if name in used:
+                raise BadWords("words.twice", start=place[0], end=place[1], flag=token.text[:40])
+            meant = _read_set(cleaned, token, known[name])
+            used[name] = (*place, meant)
+            said.add_all(meant, place)
+            shown = None
+        else:
+            flag, value = _read_flag(cleaned, token, tuple(known))
+            said.add(flag, value, place)
+            shown = flag if flag.picture else None
         spans.append((*cleaned.span(token.start, token.end), "flag"))
         if token.value:
             spans.append((*cleaned.span(token.value[0][0], token.value_end), "value"))
     for one, other in CONTRADICTIONS:
-        if one in said and other in said:
-            start, end = max(places[one], places[other])
+        if one in said.values and other in said.values:
+            start, end = max(said.places[one], said.places[other])
             raise BadWords("words.both", start=start, end=end, flag=BY_FIELD[one].name, other=BY_FIELD[other].name)
     parts, more, emphasised = _read_parts(cleaned, words)
     if emphasised:
-        places["emphasis"] = emphasised
-    return Located(words=Words(parts=parts, **said), places=places, spans=tuple(sorted([*spans, *more])))  # type: ignore[arg-type]
+        said.places["emphasis"] = emphasised
+    read = Words(parts=parts, **said.values)  # type: ignore[arg-type]
+    return Located(words=read, places=said.places, spans=tuple(sorted([*spans, *more])), sets=tuple(used.values()))
 
 
-def print_words(words: Words) -> str:
-    """The canonical way to write `words`: parse(print_words(w)) == w for every w that parse can return."""
-    return " ".join(filter(None, (print_parts(words.parts), print_flags(words))))
-
-
-def print_parts(parts: tuple[Part, ...]) -> str:
-    if len(parts) == 1 and parts[0].weight == 1:
-        return print_emphasis(parts[0])
-    texts = [(print_emphasis(part), part.weight) for part in parts]
-    return " ".join(f"{text}{' ' if text.endswith(':') else ''}::{plain(weight)}" for text, weight in texts)
-
-
-def print_flags(words: Words) -> str:
-    said: list[str] = []
-    for flag in FLAGS:
-        value = getattr(words, flag.field) if flag.field else None
-        if flag.takes == "list":
-            if value:
-                said.append(f"--{flag.name} {', '.join(value)}")
-        elif flag.takes == "nothing":
-            if value:
-                said.append(f"--{flag.name}")
-        elif flag.repeats:
-            said += [f"--{flag.name} {flag.print(each)}" for each in value or ()]
-        elif value is not None:
-            said.append(f"--{flag.name} {flag.print(value)}")
-    return " ".join(said)
+def read_flags(text: str, sets: Mapping[str, str] = _NO_SETS) -> Words:
+    """Flags alone, as preferences and sets keep them. Raises BadWords, also for words among them."""
+    located = locate(text, sets)
+    if located.words.parts:
+        start, end = next((start, end) for start, end, kind in located.spans if kind == "text")
+        raise BadWords("words.only_flags_here", start=start, end=end)
+    return located.words
 
 
 def _one_more(said: tuple[Lora, ...], value: Lora, place: tuple[int, int]) -> tuple[Lora, ...]:
@@ -197,19 +222,35 @@ def _one_more(said: tuple[Lora, ...], value: Lora, place: tuple[int, int]) -> tu
     return (*said, value)
 
 
-def _read_flag(cleaned: Clean, token: Token) -> tuple[Flag, object]:
+def _read_set(cleaned: Clean, token: Token, flags: str) -> Words:
+    """What a named set stands for. Raises BadWords, at the place of its name, for one that means nothing any more."""
+    start, end = cleaned.span(token.start, token.value_end)
+    if token.value:
+        raise BadWords("words.takes_nothing", start=start, end=end, flag=token.text[:40])
+    try:
+        return read_flags(flags)
+    except BadWords:
+        raise BadWords("words.broken_set", start=start, end=end, flag=token.text[:40]) from None
+
+
+def _a_link(cleaned: Clean, token: Token) -> BadWords:
+    start, end = cleaned.span(token.start, token.value_end)
+    return BadWords("words.link", start=start, end=end)
+
+
+def _read_flag(cleaned: Clean, token: Token, sets: tuple[str, ...]) -> tuple[Flag, object]:
     """The flag's row and its value, checked. Raises BadWords."""
     flag = token.flag
     start, end = cleaned.span(token.start, token.end)
     if flag is None:
-        near = nearest_flag(token.text)
+        near = nearest_flag(token.text, sets)
         if near:
             raise BadWords("words.unknown_flag_near", start=start, end=end, flag=token.text[:40], near=near)
         raise BadWords("words.unknown_flag", start=start, end=end, flag=token.text[:40])
     if token.one_dash:
         raise BadWords("words.one_dash", start=start, end=end, flag=flag.name)
-    if flag.later:
-        raise BadWords("words.later_flag", start=start, end=end, flag=flag.name)
+    if flag.picture and token.value and _LINK.match(cleaned.text[slice(*token.value[0])]):
+        raise _a_link(cleaned, token)
     if flag.takes == "nothing":
         if token.value:
             raise BadWords("words.takes_nothing", start=start, end=cleaned.span(*token.value[-1])[1], flag=flag.name)
@@ -284,7 +325,13 @@ def _read_parts(cleaned: Clean, words: list[Token]) -> tuple[tuple[Part, ...], l
         nonlocal stretch
         if not stretch.raw:
             raise BadWords("words.empty_part", start=start, end=end)
+        if len(parts) == MOST_PARTS:
+            start, end = stretch.place(cleaned, 0, len(stretch.raw))
+            raise BadWords("words.too_many_parts", start=start, end=end, limit=MOST_PARTS)
         part, more = stretch.part(cleaned, weight)
+        if sum(len(each.emphasis) for each in (*parts, part)) > MOST_EMPHASES:
+            start, end = stretch.place(cleaned, 0, len(stretch.raw))
+            raise BadWords("words.too_many_emphases", start=start, end=end, limit=MOST_EMPHASES)
         if part.emphasis:
             emphasised.append((more[0][0], more[1][1]))
         parts.append(part)
@@ -293,8 +340,7 @@ def _read_parts(cleaned: Clean, words: list[Token]) -> tuple[tuple[Part, ...], l
 
     for at, token in enumerate(words):
         if at == 0 and _LINK.match(token.text):
-            start, end = cleaned.span(token.start, token.end)
-            raise BadWords("words.link", start=start, end=end)
+            raise _a_link(cleaned, token)
         rest, offset = token.text, token.start
         while (cut := rest.find("::")) >= 0:
             if cut:

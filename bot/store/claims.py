@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select, true, update
+from sqlalchemy import ColumnElement, and_, case, func, literal, select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain import Artifact, Job, Load, Said, Status
+from bot.limits import RELAX_PATIENCE, RELAXED
 from bot.store import dialect, wallet
 from bot.store.rows import Row, artifact_values, job_of
 from bot.store.tables import artifacts, fairness, jobs, notices, wallets
@@ -23,13 +24,13 @@ _IDLE: dict[str, Any] = {"worker": None, "leased_until": None}
 
 
 async def claim(db: AsyncConnection, worker: str, lease: timedelta) -> Job | None:
-    """See `Store.claim`. The lowest start tag goes first; virtual time moves up to it."""
+    """See `Store.claim`. Those who wait for nobody first, of them the lowest start tag; virtual time moves up to it."""
+    now = await dialect.now(db)
     # FOR NO KEY UPDATE: a row that is merely referred to (a receipt being written) is not skipped.
-    lowest = select(jobs.c.id).where(jobs.c.status == Status.QUEUED.value).order_by(jobs.c.start_tag, jobs.c.id).limit(1)
+    lowest = select(jobs.c.id).where(jobs.c.status == Status.QUEUED.value).order_by(_patient(now), jobs.c.start_tag, jobs.c.id).limit(1)
     job_id = (await db.execute(lowest.with_for_update(skip_locked=True, key_share=True))).scalar_one_or_none()
     if job_id is None:
         return None
-    now = await dialect.now(db)
     taken = {"status": Status.RUNNING.value, "worker": worker, "leased_until": now + lease, "started_at": now, "attempts": jobs.c.attempts + 1}
     row = (await db.execute(update(jobs).where(jobs.c.id == job_id).values(taken).returning(jobs))).mappings().one()
     await db.execute(update(fairness).where(fairness.c.id == 1, fairness.c.tag < row["start_tag"]).values(tag=row["start_tag"]))
@@ -93,7 +94,7 @@ async def load(db: AsyncConnection) -> Load:
     counted = select(
         func.count().filter(jobs.c.status == Status.QUEUED.value),
         func.count().filter(jobs.c.status == Status.RUNNING.value),
-        func.coalesce(func.sum(jobs.c.cost), 0.0),
+        func.coalesce(func.sum(_work()), 0.0),
     ).where(jobs.c.status.in_(_OPEN))
     queued, running, cost = (await db.execute(counted)).one()
     return Load(queued=queued, running=running, cost_ahead=cost)
@@ -101,14 +102,26 @@ async def load(db: AsyncConnection) -> Load:
 
 async def position(db: AsyncConnection, job_id: str) -> tuple[int, float] | None:
     """See `Store.position`."""
-    mine = (await db.execute(select(jobs.c.start_tag).where(jobs.c.id == job_id, jobs.c.status == Status.QUEUED.value))).scalar_one_or_none()
+    patient = _patient(await dialect.now(db))
+    place = select(patient, jobs.c.start_tag).where(jobs.c.id == job_id, jobs.c.status == Status.QUEUED.value)
+    mine = (await db.execute(place)).one_or_none()
     if mine is None:
         return None
-    sooner = (jobs.c.start_tag < mine) | ((jobs.c.start_tag == mine) & (jobs.c.id < job_id))
+    sooner = tuple_(patient, jobs.c.start_tag, jobs.c.id) < tuple_(literal(mine[0]), literal(mine[1]), literal(job_id))
     waiting = (jobs.c.status == Status.QUEUED.value) & sooner
-    ahead = select(func.count().filter(waiting), func.coalesce(func.sum(jobs.c.cost), 0.0)).where(waiting | (jobs.c.status == Status.RUNNING.value))
+    ahead = select(func.count().filter(waiting), func.coalesce(func.sum(_work()), 0.0)).where(waiting | (jobs.c.status == Status.RUNNING.value))
     count, cost = (await db.execute(ahead)).one()
     return count, cost
+
+
+def _patient(now: datetime) -> ColumnElement[int]:
+    """1 for a job that lets all others go first, 0 for those others."""
+    return case((jobs.c.relaxed & (jobs.c.created_at > now - RELAX_PATIENCE), 1), else_=0)
+
+
+def _work() -> ColumnElement[float]:
+    """Full credits: `bot.limits.work`."""
+    return case((jobs.c.relaxed, jobs.c.cost / RELAXED), else_=jobs.c.cost)
 
 
 def _held(worker: str) -> ColumnElement[bool]:
@@ -137,9 +150,10 @@ async def _end(db: AsyncConnection, job_id: str, status: Status, *, error: Said 
 
 async def _close_the_gap(db: AsyncConnection, row: Row) -> None:
     """A job that left the queue undrawn cost nobody anything: what its member has waiting behind it moves up by its cost."""
-    behind = (jobs.c.actor_key == row["actor_key"]) & (jobs.c.status == Status.QUEUED.value) & (jobs.c.start_tag > row["start_tag"])
-    await db.execute(update(jobs).where(behind).values(start_tag=jobs.c.start_tag - row["cost"]))
-    await db.execute(update(wallets).where(wallets.c.actor_key == row["actor_key"]).values(finish_tag=wallets.c.finish_tag - row["cost"]))
+    mine = (jobs.c.actor_key == row["actor_key"]) & (jobs.c.relaxed == row["relaxed"]) & (jobs.c.status == Status.QUEUED.value)
+    await db.execute(update(jobs).where(mine, jobs.c.start_tag > row["start_tag"]).values(start_tag=jobs.c.start_tag - row["cost"]))
+    end = wallet.TAGS[row["relaxed"]]
+    await db.execute(update(wallets).where(wallets.c.actor_key == row["actor_key"]).values({end.name: end - row["cost"]}))
 
 
 async def _owe(db: AsyncConnection, row: Row, when: datetime) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain import Artifact, Job, Shown, Status
 from bot.errors import NotFound
 from bot.store import dialect
+from bot.store.keeping import portions
 from bot.store.rows import Row, artifact_of, fold, job_of
 from bot.store.tables import artifacts, inputs, jobs, messages, notices
 
@@ -46,6 +47,20 @@ async def active(db: AsyncConnection, actor_key: str) -> tuple[Job, ...]:
     open_still = jobs.c.status.in_((Status.QUEUED.value, Status.RUNNING.value))
     rows = await db.execute(select(jobs).where(jobs.c.actor_key == actor_key, open_still, _HERE).order_by(jobs.c.id))
     return tuple(job_of(row) for row in rows.mappings())
+
+
+async def batch(db: AsyncConnection, offer_id: str) -> tuple[Shown, ...]:
+    """See `Store.batch`. Start tags ascend as prompts do; ids made within one millisecond need not."""
+    if not offer_id:
+        return ()
+    rows = await db.execute(select(jobs).where(jobs.c.batch == offer_id, _HERE).order_by(jobs.c.created_at, jobs.c.start_tag, jobs.c.id))
+    return await _with_pictures(db, rows.mappings().all())
+
+
+async def everything(db: AsyncConnection, actor_key: str) -> tuple[Shown, ...]:
+    """See `Store.everything`."""
+    rows = (await db.execute(select(jobs).where(jobs.c.actor_key == actor_key, _HERE).order_by(jobs.c.id))).mappings().all()
+    return tuple([shown for some in portions(rows) for shown in await _with_pictures(db, some)])
 
 
 async def find_picture(db: AsyncConnection, digest: str, actor_key: str) -> tuple[Job, Artifact] | None:

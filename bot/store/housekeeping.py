@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import delete as delete_from
-from sqlalchemy import exists, select, union
+from sqlalchemy import exists, func, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain import Status
-from bot.store import dialect, gallery
-from bot.store.tables import artifacts, deliveries, inputs, jobs, notices
+from bot.store import dialect, gallery, keeping
+from bot.store.tables import artifacts, deliveries, inputs, jobs, memos, notices, offer_pictures
 
 BATCH = 200  #: jobs hidden in one transaction, digests looked up in one query
+OFFERS_KEPT = timedelta(days=90)
 _AT_LEAST = timedelta(days=7)  #: how long deliveries are remembered, whatever the retention: no platform retries for longer
 
 
@@ -26,11 +27,16 @@ async def retire(db: AsyncConnection, older_than: timedelta) -> int:
     return await gallery.delete(db, (await db.execute(old)).scalars().all())
 
 
-async def forget(db: AsyncConnection, older_than: timedelta) -> None:
-    """Remove deliveries and told notices that nothing will ask for any more."""
-    past = await dialect.now(db) - max(older_than, _AT_LEAST)
+async def forget(db: AsyncConnection, older_than: timedelta | None) -> None:
+    """Remove what nothing will ask for any more: deliveries, told notices, memos of jobs deleted long ago, and offers nobody took up."""
+    now = await dialect.now(db)
+    past = now - max(older_than or _AT_LEAST, _AT_LEAST)
     await db.execute(delete_from(deliveries).where(deliveries.c.at < past))
     await db.execute(delete_from(notices).where(notices.c.told_at < past))
+    last = func.substr(memos.c.key, func.length(memos.c.key) - 25)  # as long as a ULID
+    gone = select(jobs.c.id).where(jobs.c.deleted_at < now - _AT_LEAST)
+    await db.execute(delete_from(memos).where(last.in_(gone)))
+    await keeping.retire_offers(db, now - OFFERS_KEPT)
 
 
 async def referenced(db: AsyncConnection, digests: Sequence[str]) -> frozenset[str]:
@@ -38,6 +44,6 @@ async def referenced(db: AsyncConnection, digests: Sequence[str]) -> frozenset[s
     needed: set[str] = set()
     for start in range(0, len(digests), BATCH):
         some = digests[start : start + BATCH]
-        query = union(select(artifacts.c.digest).where(artifacts.c.digest.in_(some)), select(inputs.c.digest).where(inputs.c.digest.in_(some)))
+        query = union(*(select(table.c.digest).where(table.c.digest.in_(some)) for table in (artifacts, inputs, offer_pictures)))
         needed.update((await db.execute(query)).scalars())
     return frozenset(needed)

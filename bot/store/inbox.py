@@ -6,7 +6,6 @@ Locks are taken in one order everywhere (delivery, wallet, job, virtual time), s
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import accumulate
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain import Accepted, Job, Limits, Status, Submission
 from bot.errors import QueueFull
 from bot.store import dialect, wallet
+from bot.store.privacy import pseudonym
 from bot.store.rows import job_of, job_values, sources
 from bot.store.tables import deliveries, fairness, inputs, jobs
 
@@ -25,24 +25,27 @@ async def record(db: AsyncConnection, platform: str, delivery: str, job_ids: tup
     return result.one_or_none() is not None
 
 
-async def submit(db: AsyncConnection, submission: Submission) -> Accepted:
-    """See `Store.submit`. Raises ValueError for jobs of several members, or none."""
+async def submit(db: AsyncConnection, submission: Submission, secret: bytes) -> Accepted:
+    """See `Store.submit`. `secret`: of the pseudonyms. Raises ValueError for jobs of several members, or none."""
     actors = {job.actor.key for job in submission.jobs}
     if len(actors) != 1:
         raise ValueError(f"a submission is one member's, with at least one job: {actors}")
     [actor_key] = actors
     if not await record(db, submission.reply_to.platform, submission.delivery, tuple(job.id for job in submission.jobs)):
         return Accepted(jobs=await _jobs_of(db, submission.reply_to.platform, submission.delivery), again=True)
-    purse, finish_tag = await wallet.lock(db, actor_key, submission.limits)
+    purse, ends = await wallet.lock(db, actor_key, pseudonym(actor_key, secret), submission.limits)
     virtual_time = (await db.execute(select(fairness.c.tag).where(fairness.c.id == 1).with_for_update())).scalar_one()
     await _admit(db, actor_key, len(submission.jobs), submission.limits)
 
     # Start-time fair queueing (Goyal, Vin, Cheng 1996): start = max(virtual time, the flow's last finish), finish = start + cost.
-    tags = tuple(accumulate((job.cost for job in submission.jobs), initial=max(virtual_time, finish_tag)))
+    tags: list[float] = []
+    for job in submission.jobs:
+        tags.append(max(virtual_time, ends[job.relaxed]))
+        ends[job.relaxed] = tags[-1] + job.cost
     new = tuple(replace(job, status=Status.QUEUED, attempts=0, created_at=purse.at) for job in submission.jobs)
-    rows = [job_values(job, submission.reply_to, created_at=purse.at, start_tag=tag) for job, tag in zip(new, tags, strict=False)]
+    rows = [job_values(job, submission.reply_to, created_at=purse.at, start_tag=tag) for job, tag in zip(new, tags, strict=True)]
     await db.execute(jobs.insert(), rows)
-    await wallet.reserve(db, purse, actor_key, new, tags[-1])
+    await wallet.reserve(db, purse, actor_key, new, ends)
     needed = [{"job_id": job.id, "digest": digest} for job in new for digest in sources(job.request)]
     if needed:
         await db.execute(inputs.insert(), needed)
@@ -53,10 +56,15 @@ async def _admit(db: AsyncConnection, actor_key: str, more: int, limits: Limits)
     """Raises QueueFull. Exact, since submissions are serialised by the virtual time's row."""
     waiting = select(func.count(), func.count().filter(jobs.c.actor_key == actor_key)).where(jobs.c.status == Status.QUEUED.value)
     everybody, mine = (await db.execute(waiting)).one()
-    if mine + more > limits.queued_per_actor:
-        raise QueueFull("error.queue_full_actor", limit=limits.queued_per_actor, wait=None)
-    if everybody + more > limits.queued_total:
-        raise QueueFull("error.queue_full", limit=limits.queued_total, wait=None)
+    own, room = max(0, limits.queued_per_actor - mine), max(0, limits.queued_total - everybody)
+    if more > own:
+        if more > 1:
+            raise QueueFull("error.set_full_actor", limit=limits.queued_per_actor, count=more, room=own, wait=None)
+        raise QueueFull("error.queue_full_actor", limit=limits.queued_per_actor, count=more, room=own, wait=None)
+    if more > room:
+        if more > 1:
+            raise QueueFull("error.set_full", limit=limits.queued_total, count=more, room=room, wait=None)
+        raise QueueFull("error.queue_full", limit=limits.queued_total, count=more, room=room, wait=None)
 
 
 async def _jobs_of(db: AsyncConnection, platform: str, delivery: str) -> tuple[Job, ...]:

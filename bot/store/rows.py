@@ -40,6 +40,7 @@ def job_values(job: Job, reply_to: ReplyTo, *, created_at: datetime, start_tag: 
         "actor_platform": job.actor.platform,
         "actor_id": job.actor.id,
         "actor_name": storable(job.actor.name)[:200],
+        "actor_locale": storable(job.actor.locale)[:35],
         "place_platform": job.place.platform,
         "place_server": job.place.server,
         "place_channel": job.place.channel,
@@ -50,6 +51,8 @@ def job_values(job: Job, reply_to: ReplyTo, *, created_at: datetime, start_tag: 
         "parent_verb": str(job.parent.verb) if job.parent else None,
         "parent_index": job.parent.index if job.parent else None,
         "private": job.private,
+        "relaxed": job.relaxed,
+        "batch": job.batch,
         "attempts": 0,
         "created_at": created_at,
         "device_seconds": 0.0,
@@ -62,12 +65,14 @@ def job_of(row: Row) -> Job:
         id=row["id"],
         request=request_from_dict(row["request"]),
         words=row["words"],
-        actor=Actor(platform=row["actor_platform"], id=row["actor_id"], name=row["actor_name"]),
+        actor=actor_of(row),
         place=Place(platform=row["place_platform"], server=row["place_server"], channel=row["place_channel"]),
         status=Status(row["status"]),
         cost=row["cost"],
         parent=Origin(job_id=row["parent_job"], verb=row["parent_verb"], index=row["parent_index"]) if row["parent_job"] else None,
         private=row["private"],
+        relaxed=row["relaxed"],
+        batch=row["batch"],
         error=Said(message=row["error_message"], parameters=row["error_parameters"] or {}) if row["error_message"] else None,
         attempts=row["attempts"],
         created_at=row["created_at"],
@@ -75,6 +80,11 @@ def job_of(row: Row) -> Job:
         ended_at=row["ended_at"],
         device_seconds=row["device_seconds"],
     )
+
+
+def actor_of(row: Row) -> Actor:
+    """From a row with columns actor_…. Who may change settings is never stored."""
+    return Actor(platform=row["actor_platform"], id=row["actor_id"], name=row["actor_name"], locale=row["actor_locale"])
 
 
 def artifact_values(artifact: Artifact) -> dict[str, Any]:
@@ -86,12 +96,20 @@ def artifact_values(artifact: Artifact) -> dict[str, Any]:
         "width": artifact.width,
         "height": artifact.height,
         "favourite": artifact.favourite,
+        "seen": storable(artifact.seen),
     }
 
 
 def artifact_of(row: Row) -> Artifact:
     return Artifact(
-        job_id=row["job_id"], index=row["idx"], digest=row["digest"], seed=row["seed"], width=row["width"], height=row["height"], favourite=row["favourite"]
+        job_id=row["job_id"],
+        index=row["idx"],
+        digest=row["digest"],
+        seed=row["seed"],
+        width=row["width"],
+        height=row["height"],
+        favourite=row["favourite"],
+        seen=row["seen"],
     )
 
 

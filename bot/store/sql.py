@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -15,10 +15,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from bot.domain import Accepted, Artifact, Job, Load, Notice, Receipt, ReplyTo, Said, Shown, Submission, Wallet
-from bot.store import claims, dialect, gallery, housekeeping, inbox, notices, wallet
+from bot.domain import Accepted, Artifact, Job, Load, Notice, Offer, Receipt, ReplyTo, Said, Shown, Style, Submission, Wallet
+from bot.store import claims, dialect, gallery, housekeeping, inbox, keeping, notices, privacy, wallet
 from bot.store.lock import DirectoryLock
 from bot.store.migrate import upgrade
+from bot.store.tables import styles, word_lists
 from bot.store.threads import Threads
 
 P = ParamSpec("P")
@@ -31,15 +32,17 @@ class SqlStore:
     """See `bot.ports.Store`. Raises Fault for an outage of the database, whatever the vendor calls it.
 
     `url`: ``sqlite:///path`` or ``postgresql://…``. `data_dir`: where the blobs are, locked together with the database's own directory on SQLite.
+    `secret`: what pseudonyms of forgotten members are made with (`bot.app.load_secret`).
     `max_attempts`: how often a job may be claimed and not let go of properly before it is taken for the cause.
     A verb that is cancelled still ends its transaction, one way or the other, before the cancellation goes on.
     """
 
-    def __init__(self, url: str, *, data_dir: Path | None = None, max_attempts: int = 3) -> None:
+    def __init__(self, url: str, *, data_dir: Path | None = None, secret: bytes = b"", max_attempts: int = 3) -> None:
         self._url = dialect.parse_url(url)
         self._file = dialect.sqlite_file(self._url)
         folders = {folder.absolute() for folder in (self._file.parent, data_dir or self._file.parent)} if self._file else set()
         self._locks = [DirectoryLock(folder) for folder in sorted(folders)]
+        self._secret = secret
         self._max_attempts = max_attempts
         self._db: AsyncEngine | None = None  # Postgres
         self._threads: Threads | None = None  # SQLite
@@ -54,7 +57,7 @@ class SqlStore:
                 self._db = dialect.connect(self._url)
             else:
                 self._threads = Threads(self._url)
-                await self._write(claims.expire)
+                await self.write(claims.expire)
         except OSError as error:  # the directory itself: no space, no permission
             await self.aclose()
             raise dialect.fault(error) from error
@@ -75,107 +78,150 @@ class SqlStore:
 
     # -- the inbox
     async def submit(self, submission: Submission) -> Accepted:
-        return await self._write(inbox.submit, submission)
+        return await self.write(inbox.submit, submission, self._secret)
 
     async def seen(self, platform: str, delivery: str) -> bool:
-        return not await self._write(inbox.record, platform, delivery, ())
+        return not await self.write(inbox.record, platform, delivery, ())
 
     # -- the queue
     async def claim(self, worker: str, lease: timedelta) -> Job | None:
-        return await self._write(claims.claim, worker, lease)
+        return await self.write(claims.claim, worker, lease)
 
     async def heartbeat(self, worker: str, job_ids: Sequence[str], lease: timedelta) -> frozenset[str]:
-        return await self._write(claims.heartbeat, worker, job_ids, lease)
+        return await self.write(claims.heartbeat, worker, job_ids, lease)
 
     async def finish(self, worker: str, job_id: str, artifacts: Sequence[Artifact], device_seconds: float) -> bool:
-        return await self._write(claims.finish, worker, job_id, artifacts, device_seconds)
+        return await self.write(claims.finish, worker, job_id, artifacts, device_seconds)
 
     async def fail(self, worker: str | None, job_id: str, error: Said) -> bool:
-        return await self._write(claims.fail, worker, job_id, error)
+        return await self.write(claims.fail, worker, job_id, error)
 
     async def requeue(self, worker: str, job_ids: Sequence[str]) -> int:
-        return await self._write(claims.requeue, worker, job_ids)
+        return await self.write(claims.requeue, worker, job_ids)
 
     async def requeue_expired(self) -> int:
-        return await self._write(claims.requeue_expired, self._max_attempts)
+        return await self.write(claims.requeue_expired, self._max_attempts)
 
     async def cancel(self, job_id: str) -> bool:
-        return await self._write(claims.cancel, job_id)
+        return await self.write(claims.cancel, job_id)
 
     async def load(self) -> Load:
-        return await self._read(claims.load)
+        return await self.read(claims.load)
 
     async def position(self, job_id: str) -> tuple[int, float] | None:
-        return await self._read(claims.position, job_id)
+        return await self.read(claims.position, job_id)
 
     # -- what is owed to members
     async def placed(self, job_id: str, receipt: Receipt) -> None:
-        await self._write(notices.placed, job_id, receipt)
+        await self.write(notices.placed, job_id, receipt)
 
     async def moved(self, job_id: str, actor_key: str, receipt: Receipt, reply_to: ReplyTo) -> None:
-        await self._write(notices.moved, job_id, actor_key, receipt, reply_to)
+        await self.write(notices.moved, job_id, actor_key, receipt, reply_to)
 
     async def job_at(self, platform: str, channel: str, handle: str) -> str | None:
-        return await self._read(notices.job_at, platform, channel, handle)
+        return await self.read(notices.job_at, platform, channel, handle)
 
     async def recall(self, key: str) -> str | None:
-        return await self._read(notices.recall, key)
+        return await self.read(notices.recall, key)
 
     async def remember(self, key: str, value: str) -> None:
-        await self._write(notices.remember, key, value)
+        await self.write(notices.remember, key, value)
 
     async def notices(self, platforms: Sequence[str], limit: int = 50) -> tuple[Notice, ...]:
-        return await self._read(notices.owed, platforms, limit)
+        return await self.read(notices.owed, platforms, limit)
 
     async def told(self, notice_id: str) -> None:
-        await self._write(notices.told, notice_id)
+        await self.write(notices.told, notice_id)
 
     async def put_off(self, notice_id: str, delay: timedelta) -> None:
-        await self._write(notices.put_off, notice_id, delay)
+        await self.write(notices.put_off, notice_id, delay)
 
     # -- queries
     async def shown(self, job_id: str) -> Shown:
-        return await self._read(gallery.shown, job_id)
+        return await self.read(gallery.shown, job_id)
 
     async def reply_to(self, job_id: str) -> tuple[ReplyTo, Receipt | None]:
-        return await self._read(notices.reply_to, job_id)
+        return await self.read(notices.reply_to, job_id)
 
     async def history(self, actor_key: str, *, search: str = "", favourites: bool = False, before: str | None = None, limit: int = 24) -> tuple[Shown, ...]:
-        return await self._read(gallery.history, actor_key, search=search, favourites=favourites, before=before, limit=limit)
+        return await self.read(gallery.history, actor_key, search=search, favourites=favourites, before=before, limit=limit)
 
     async def active(self, actor_key: str) -> tuple[Job, ...]:
-        return await self._read(gallery.active, actor_key)
+        return await self.read(gallery.active, actor_key)
 
     async def find_picture(self, digest: str, actor_key: str) -> tuple[Job, Artifact] | None:
-        return await self._read(gallery.find_picture, digest, actor_key)
+        return await self.read(gallery.find_picture, digest, actor_key)
 
     async def wallet(self, actor_key: str, *, cap: float, per_hour: float) -> Wallet:
-        return await self._read(wallet.read, actor_key, cap=cap, per_hour=per_hour)
+        return await self.read(wallet.read, actor_key, privacy.pseudonym(actor_key, self._secret), cap=cap, per_hour=per_hour)
 
     async def favourite(self, job_id: str, index: int, on: bool) -> None:
-        await self._write(gallery.favourite, job_id, index, on)
+        await self.write(gallery.favourite, job_id, index, on)
 
     async def delete(self, job_id: str) -> None:
-        await self._write(gallery.delete, (job_id,))
+        await self.write(gallery.delete, (job_id,))
+
+    async def batch(self, offer_id: str) -> tuple[Shown, ...]:
+        return await self.read(gallery.batch, offer_id)
+
+    async def everything(self, actor_key: str) -> tuple[Shown, ...]:
+        return await self.read(gallery.everything, actor_key)
+
+    # -- what members keep
+    async def preferences(self, owner: str) -> Mapping[str, Any]:
+        return await self.read(keeping.chosen, owner)
+
+    async def all_preferences(self) -> Mapping[str, Mapping[str, Any]]:
+        return await self.read(keeping.all_chosen)
+
+    async def prefer(self, owner: str, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await self.write(keeping.prefer, owner, changes)
+
+    async def styles(self, owners: Sequence[str]) -> tuple[Style, ...]:
+        return await self.read(keeping.kept_styles, owners)
+
+    async def save_style(self, style: Style) -> None:
+        await self.write(keeping.save_style, style)
+
+    async def drop_style(self, owner: str, name: str) -> bool:
+        return await self.write(keeping.drop, styles, owner, name)
+
+    async def word_lists(self, owners: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        return await self.read(keeping.kept_lists, owners)
+
+    async def save_word_list(self, owner: str, name: str, entries: Sequence[str]) -> None:
+        await self.write(keeping.save_list, owner, name, entries)
+
+    async def drop_word_list(self, owner: str, name: str) -> bool:
+        return await self.write(keeping.drop, word_lists, owner, name)
+
+    async def offer(self, offer: Offer) -> None:
+        await self.write(keeping.offer, offer)
+
+    async def offered(self, offer_id: str) -> Offer:
+        return await self.read(keeping.offered, offer_id)
+
+    async def forget(self, actor_key: str) -> int:
+        return await self.write(privacy.forget, actor_key, self._secret)
 
     # -- housekeeping
-    async def retire(self, older_than: timedelta) -> int:
-        """See `Store.retire`. Forgets old deliveries and told notices on the way."""
+    async def retire(self, older_than: timedelta | None) -> int:
+        """See `Store.retire`. Forgets old deliveries, told notices, offers and memos on the way."""
         total = 0
-        while hidden := await self._write(housekeeping.retire, older_than):
+        while older_than is not None and (hidden := await self.write(housekeeping.retire, older_than)):
             total += hidden
-        await self._write(housekeeping.forget, older_than)
+        await self.write(housekeeping.forget, older_than)
         return total
 
     async def referenced(self, digests: Iterable[str]) -> frozenset[str]:
-        return await self._read(housekeeping.referenced, tuple(digests))
+        return await self.read(housekeeping.referenced, tuple(digests))
 
     async def now(self) -> datetime:
-        return await self._read(dialect.now)
+        return await self.read(dialect.now)
 
     async def discrepancies(self) -> tuple[str, ...]:
         """Ids of jobs whose ledger is not exact (for tests and `wordup doctor`)."""
-        return await self._read(wallet.discrepancies)
+        return await self.read(wallet.discrepancies)
 
     # -- transactions
     @property
@@ -187,7 +233,8 @@ class SqlStore:
             return self._db.sync_engine
         raise RuntimeError("the store is not open")
 
-    async def _read(self, verb: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    # For this class and `bot.store.vault`: `verb` gets a connection and may wait for nothing else.
+    async def read(self, verb: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         async def transaction() -> T:
             try:
                 if self._threads is not None:
@@ -199,7 +246,7 @@ class SqlStore:
 
         return await _unbroken(transaction())
 
-    async def _write(self, verb: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def write(self, verb: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         async def transaction() -> T:
             for attempt in range(RETRIES):
                 try:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
@@ -64,7 +65,9 @@ metadata = MetaData(
 ULID = String(26)
 DIGEST = String(64)
 PLATFORM = String(32)
-KEY = String(255)  #: Actor.key
+KEY = String(255)  #: Actor.key, Place.owner
+NAME = String(200)  #: of a style or a list, case-folded, which may make it longer
+LOCALE = String(35)  #: an IETF tag
 
 
 #: One row an accepted request. Rows are never removed; `deleted_at` hides them.
@@ -79,6 +82,7 @@ jobs = Table(
     Column("actor_platform", PLATFORM, nullable=False),
     Column("actor_id", String(200), nullable=False),
     Column("actor_name", String(200), nullable=False),
+    Column("actor_locale", LOCALE, nullable=False, server_default=""),
     Column("place_platform", PLATFORM, nullable=False),
     Column("place_server", String(200), nullable=False),
     Column("place_channel", String(200), nullable=False),
@@ -89,6 +93,8 @@ jobs = Table(
     Column("parent_verb", String(32)),
     Column("parent_index", Integer),
     Column("private", Boolean, nullable=False),
+    Column("relaxed", Boolean, nullable=False, server_default=false()),
+    Column("batch", ULID, nullable=False, server_default=""),  # the offer it belongs to, or empty
     Column("error_message", String(100)),
     Column("error_parameters", JSON(none_as_null=True)),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
@@ -103,6 +109,7 @@ jobs = Table(
     Index("ix_jobs_next", "status", "start_tag", "id"),
     Index("ix_jobs_actor", "actor_key", "id"),
     Index("ix_jobs_parent", "parent_job"),
+    Index("ix_jobs_batch", "batch"),
 )
 
 #: The virtual time of the fair queue: the highest start tag ever claimed. One row, id 1, written by the migration.
@@ -113,7 +120,7 @@ fairness = Table(
     Column("tag", Float(53), nullable=False),
 )
 
-#: What a member has, and where their flow of jobs ends in virtual time. This row's lock orders everything that changes one member's balance.
+#: What a member has, and where their two flows of jobs end in virtual time. This row's lock orders everything that changes one member's balance.
 wallets = Table(
     "wallets",
     metadata,
@@ -121,6 +128,7 @@ wallets = Table(
     Column("balance", Float(53), nullable=False),  # credits there at `at`
     Column("at", UtcDateTime, nullable=False),
     Column("finish_tag", Float(53), nullable=False),  # virtual time, credits
+    Column("relaxed_tag", Float(53), nullable=False, server_default=text("0")),  # the same, of the relaxed lane
 )
 
 #: Every credit that moved: a job has one "reserve" and, once ended, one "settle" or one "refund" of the same amount.
@@ -160,6 +168,7 @@ artifacts = Table(
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("favourite", Boolean, nullable=False, server_default=false()),
+    Column("seen", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("job_id", "idx"),
     Index("ix_artifacts_digest", "digest"),
 )
@@ -216,4 +225,68 @@ notices = Table(
     Column("due_at", UtcDateTime, nullable=False),
     Column("told_at", UtcDateTime),
     Index("ix_notices_owed", "platform", "told_at", "due_at"),
+)
+
+#: What a member or a server prefers.
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("owner", KEY, primary_key=True),
+    Column("chosen", JSON, nullable=False),  # plain JSON by name
+)
+
+#: Words under a name (`--style`), and lists of words (`__animal__`). A name is one whatever its case.
+styles = Table(
+    "styles",
+    metadata,
+    Column("owner", KEY, nullable=False),
+    Column("folded", NAME, nullable=False),
+    Column("name", NAME, nullable=False),
+    Column("words", Text, nullable=False),
+    PrimaryKeyConstraint("owner", "folded"),
+)
+word_lists = Table(
+    "word_lists",
+    metadata,
+    Column("owner", KEY, nullable=False),
+    Column("folded", NAME, nullable=False),
+    Column("name", NAME, nullable=False),
+    Column("entries", JSON, nullable=False),
+    PrimaryKeyConstraint("owner", "folded"),
+)
+
+#: Prompts a member may yet have drawn by a button.
+offers = Table(
+    "offers",
+    metadata,
+    Column("id", ULID, primary_key=True),
+    Column("actor_key", KEY, nullable=False),
+    Column("actor_platform", PLATFORM, nullable=False),
+    Column("actor_id", String(200), nullable=False),
+    Column("actor_name", String(200), nullable=False),
+    Column("actor_locale", LOCALE, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("prompts", JSON, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_offers_actor", "actor_key"),
+    Index("ix_offers_created", "created_at"),
+)
+
+#: Pictures an offer names: they are needed as long as it is.
+offer_pictures = Table(
+    "offer_pictures",
+    metadata,
+    Column("offer_id", ULID, ForeignKey("offers.id"), nullable=False),
+    Column("digest", DIGEST, nullable=False),
+    PrimaryKeyConstraint("offer_id", "digest"),
+    Index("ix_offer_pictures_digest", "digest"),
+)
+
+#: Secrets, sealed (`bot.store.vault`).
+vault = Table(
+    "vault",
+    metadata,
+    Column("key", KEY, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
 )

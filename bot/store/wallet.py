@@ -1,11 +1,11 @@
-"""Credits: the arithmetic is `bot.domain.Wallet`'s, the rows are here. Used by `inbox` (reserve), `claims` (settle, refund) and `sql`."""
+"""Credits: the arithmetic is `bot.domain.Wallet`'s, the rows are here. Used by `inbox` (reserve), `claims` (settle, refund), `privacy` and `sql`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Column, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain import Job, Limits, Wallet
@@ -15,27 +15,44 @@ from bot.store.rows import Row
 from bot.store.tables import jobs, ledger, wallets
 
 RESERVE, SETTLE, REFUND = "reserve", "settle", "refund"
+TAGS: Mapping[bool, Column[float]] = {False: wallets.c.finish_tag, True: wallets.c.relaxed_tag}  #: where a flow ends, by whether it is the relaxed one
 
 
-async def read(db: AsyncConnection, actor_key: str, *, cap: float, per_hour: float) -> Wallet:
-    """Refilled until now; a full one for a newcomer. Writes nothing."""
+async def read(db: AsyncConnection, actor_key: str, pseudonym: str, *, cap: float, per_hour: float) -> Wallet:
+    """Refilled until now; a full one for a newcomer. Writes nothing. `pseudonym`: under which it lies if the member was forgotten."""
     now = await dialect.now(db)
-    row = (await db.execute(select(wallets).where(wallets.c.actor_key == actor_key))).mappings().one_or_none()
+    one_of_them = select(wallets).where(wallets.c.actor_key.in_((actor_key, pseudonym)))
+    row = (await db.execute(one_of_them.order_by(wallets.c.actor_key != actor_key).limit(1))).mappings().one_or_none()
     if row is None:
         return Wallet(balance=cap, at=now, cap=cap, per_hour=per_hour)
     return _wallet(row, cap=cap, per_hour=per_hour).now(now)
 
 
-async def lock(db: AsyncConnection, actor_key: str, limits: Limits) -> tuple[Wallet, float]:
-    """Take the member's row, making it for a newcomer, until the transaction ends. Returns the wallet, refilled until now, and the flow's finish tag."""
+async def lock(db: AsyncConnection, actor_key: str, pseudonym: str, limits: Limits) -> tuple[Wallet, dict[bool, float]]:
+    """Take the member's row, making it for a newcomer, until the transaction ends. Who was forgotten and comes back gets the wallet they left.
+
+    Returns the wallet, refilled until now, and where each flow ends, by whether it is the relaxed one.
+    """
     newcomer = dialect.insert(db, wallets).values(actor_key=actor_key, balance=limits.cap, at=await dialect.now(db), finish_tag=0.0)
     await db.execute(newcomer.on_conflict_do_nothing())
-    row = (await db.execute(select(wallets).where(wallets.c.actor_key == actor_key).with_for_update())).mappings().one()
-    return _wallet(row, cap=limits.cap, per_hour=limits.per_hour).now(await dialect.now(db)), row["finish_tag"]
+    row: Row = (await db.execute(select(wallets).where(wallets.c.actor_key == actor_key).with_for_update())).mappings().one()
+    # Only now: a forgetting that was under way has ended, and there can be no other while this row is held.
+    left = (await db.execute(delete(wallets).where(wallets.c.actor_key == pseudonym).returning(wallets))).mappings().one_or_none()
+    if left is not None:
+        row = {**left, "actor_key": actor_key}
+        await db.execute(update(wallets).where(wallets.c.actor_key == actor_key).values(row))
+    purse = _wallet(row, cap=limits.cap, per_hour=limits.per_hour).now(await dialect.now(db))
+    return purse, {relaxed: row[tag.name] for relaxed, tag in TAGS.items()}
 
 
-async def reserve(db: AsyncConnection, wallet: Wallet, actor_key: str, charged: Iterable[Job], finish_tag: float) -> None:
-    """Take the jobs' costs out of a locked wallet. Raises OutOfCredits when it does not hold them all."""
+async def forget(db: AsyncConnection, actor_key: str, pseudonym: str) -> None:
+    """Numbers stay, under the pseudonym. The member's row must be locked."""
+    await db.execute(update(wallets).where(wallets.c.actor_key == actor_key).values(actor_key=pseudonym))
+    await db.execute(update(ledger).where(ledger.c.actor_key == actor_key).values(actor_key=pseudonym))
+
+
+async def reserve(db: AsyncConnection, wallet: Wallet, actor_key: str, charged: Iterable[Job], ends: Mapping[bool, float]) -> None:
+    """Take the jobs' costs out of a locked wallet, and write down where the flows end now. Raises OutOfCredits when it does not hold them all."""
     charged = tuple(charged)
     cost = sum(job.cost for job in charged)
     wait = wallet.wait(cost)
@@ -44,7 +61,8 @@ async def reserve(db: AsyncConnection, wallet: Wallet, actor_key: str, charged: 
     if wait > timedelta(0):
         raise OutOfCredits("error.out_of_credits", cost=cost, balance=wallet.balance, wait=wait.total_seconds(), cap=wallet.cap)
     balance = wallet.balance - cost
-    await db.execute(update(wallets).where(wallets.c.actor_key == actor_key).values(balance=balance, at=wallet.at, finish_tag=finish_tag))
+    tags = {TAGS[relaxed].name: end for relaxed, end in ends.items()}
+    await db.execute(update(wallets).where(wallets.c.actor_key == actor_key).values(balance=balance, at=wallet.at, **tags))
     await db.execute(ledger.insert(), [_entry(job.id, actor_key, RESERVE, job.cost, wallet.at) for job in charged])
 
 

@@ -30,9 +30,30 @@ def imagine(**changes: Any) -> ImagineRequest:
     return ImagineRequest(**(fields | changes))
 
 
-def job(actor: Actor = ALICE, *, cost: float = 1.0, words: str = "a fox", parent: Origin | None = None, private: bool = False, **request: Any) -> Job:
-    place = Place(platform=actor.platform, server="guild", channel="pictures")
-    return Job(id=str(ULID()), request=imagine(**request), words=words, actor=actor, place=place, cost=cost, parent=parent, private=private, created_at=WHEN)
+def job(
+    actor: Actor = ALICE,
+    *,
+    cost: float = 1.0,
+    words: str = "a fox",
+    parent: Origin | None = None,
+    private: bool = False,
+    relaxed: bool = False,
+    batch: str = "",
+    **request: Any,
+) -> Job:
+    return Job(
+        id=str(ULID()),
+        request=imagine(**request),
+        words=words,
+        actor=actor,
+        place=Place(platform=actor.platform, server="guild", channel="pictures"),
+        cost=cost,
+        parent=parent,
+        private=private,
+        relaxed=relaxed,
+        batch=batch,
+        created_at=WHEN,
+    )
 
 
 def submission(*jobs: Job, delivery: str | None = None, limits: Limits = PLENTY, platform: str = "web", **reply_to: Any) -> Submission:
@@ -60,4 +81,4 @@ async def execute(store: SqlStore, statement: str, **parameters: object) -> list
         result = await db.execute(text(statement), parameters)
         return [tuple(row) for row in result.all()] if result.returns_rows else []
 
-    return await store._write(verb)
+    return await store.write(verb)

@@ -16,7 +16,7 @@ import pytest
 from bot.chat.discord.adapter import DiscordAdapter
 from bot.chat.slack.adapter import SlackAdapter
 from bot.domain import Actor, Card, Receipt, ReplyTo, Status
-from bot.messages import Catalogue
+from bot.messages import Catalogues
 from bot.ports import ChatAdapter
 from tests.fakes.chat import MemoryChat
 from tests.fakes.discord import Answer, DiscordWire
@@ -163,7 +163,7 @@ def new_discord(wire: DiscordWire | None = None) -> DiscordAdapter:
     """Of the wire; of nobody without one."""
     return DiscordAdapter(
         token=wire.token if wire else "",
-        catalogue=Catalogue.load("en"),
+        catalogues=Catalogues.load(),
         memos=Memos(),
         clock=lambda: datetime.now(UTC),
         cdn_hosts=frozenset({wire.host} if wire else ()),
@@ -205,7 +205,7 @@ def new_slack(wire: SlackWire | None = None) -> SlackAdapter:
     return SlackAdapter(
         bot_token=wire.bot_token if wire else "xoxb-nobody",
         app_token=wire.app_token if wire else "xapp-nobody",
-        catalogue=Catalogue.load("en"),
+        catalogues=Catalogues.load(),
         memos=Memos(),
         clock=lambda: datetime.now(UTC),
         file_hosts=frozenset({wire.host} if wire else ()),

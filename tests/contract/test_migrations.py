@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,10 +16,11 @@ from sqlalchemy import Connection, text
 from bot.errors import Fault
 from bot.store import dialect
 from bot.store.lock import DirectoryLock
-from bot.store.migrate import migrate, script_folder
+from bot.store.migrate import configuration, migrate, script_folder
 from bot.store.sql import SqlStore
 from bot.store.tables import metadata
-from tests.contract.jobs import job, submit
+from engine.api import request_to_dict
+from tests.contract.jobs import ALICE, imagine, job, submit
 
 ALL = sorted(path.name.split("_")[0] for path in (script_folder() / "versions").glob("*.py"))
 
@@ -78,6 +80,60 @@ async def test_a_database_nobody_serves_is_one_fault() -> None:
     with pytest.raises(Fault) as caught:
         await SqlStore("postgresql://nobody@127.0.0.1:1/nothing").start()
     assert caught.value.message == "fault.database"
+
+
+async def test_what_the_two_chats_wrote_is_read_after_the_upgrade(empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database of the revision before members could keep anything, with a drawn job in it."""
+    scripts = tmp_path / "migrations"
+    (scripts / "versions").mkdir(parents=True)
+    versions = [path for path in (script_folder() / "versions").glob("*.py") if path.name[:4] <= "0002"]
+    for path in [*script_folder().glob("*.py"), *versions]:
+        (scripts / path.relative_to(script_folder())).write_text(path.read_text())
+    with monkeypatch.context() as patched:
+        patched.setattr("bot.store.migrate.script_folder", lambda: scripts)
+        assert await migrate(empty) == ["0001", "0002"]
+    old = {
+        **{"id": "0" * 26, "request": json.dumps(request_to_dict(imagine())), "words": "a fox", "folded": "a fox"},
+        **{"actor_key": "web:alice", "actor_platform": "web", "actor_id": "alice", "actor_name": "Alice"},
+        **{"place_platform": "web", "place_server": "", "place_channel": "", "reply_to": '{"platform": "web"}', "status": "done", "cost": 1.0},
+        **{"private": False, "start_tag": 0.0},
+    }
+    values = ", ".join(f"CAST(:{name} AS JSON)" if name in ("request", "reply_to") and empty.startswith("postgres") else f":{name}" for name in old)
+    db = dialect.connect(dialect.parse_url(empty))
+    async with dialect.writing(db).begin() as connection:
+        columns = f"INSERT INTO jobs ({', '.join(old)}, created_at, ended_at) VALUES ({values}, "  # noqa: S608  (names of our own columns)
+        now = "now(), now())" if empty.startswith("postgres") else "'2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000')"
+        await connection.execute(text(columns + now), old)
+        picture = {"job": "0" * 26, "digest": "a" * 64}
+        await connection.execute(text("INSERT INTO artifacts (job_id, idx, digest, seed, width, height) VALUES (:job, 0, :digest, 7, 128, 96)"), picture)
+    await db.dispose()
+
+    assert await migrate(empty) == [revision for revision in ALL if revision > "0002"]
+    store = SqlStore(empty)
+    await store.start()
+    shown = await store.shown("0" * 26)
+    assert (shown.job.words, shown.job.actor, shown.job.relaxed, shown.job.batch) == ("a fox", ALICE, False, "")
+    assert [(artifact.digest, artifact.seen) for artifact in shown.artifacts] == [("a" * 64, "")]
+    assert (await submit(store, job(relaxed=True))).jobs
+    await store.aclose()
+
+
+async def test_what_was_added_can_be_taken_away_again(tmp_path: Path) -> None:
+    from alembic import command
+
+    url = f"sqlite:///{tmp_path / 'wordup.db'}"
+    await migrate(url)
+    db = dialect.connect(dialect.parse_url(url), foreign_keys=False)
+
+    def down(connection: Connection) -> None:
+        config = configuration()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0002")
+
+    async with dialect.writing(db).begin() as connection:
+        await connection.run_sync(down)
+    await db.dispose()
+    assert await migrate(url) == [revision for revision in ALL if revision > "0002"]
 
 
 # ------------------------------------------------------------------------------------------------ SQLite's own

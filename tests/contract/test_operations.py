@@ -221,6 +221,36 @@ async def test_a_morph_begins_on_one_prompts_picture_ends_on_the_others_and_come
     assert furthest(still, still.frames[-1]) <= 1
 
 
+async def test_a_picture_moves_without_an_end_and_stays_near_itself(subject: Subject) -> None:
+    words = (Part(text="a fox"),)
+    request = a_morph(subject, before=words, after=words, source=digest(SOURCE), strength=0.5, frames=6, steps=6)
+    result = await subject.draw(request, SOURCE)
+    images = [pixels(frame.png) for frame in result.frames]
+    assert len(images) == len(shown(result.clip)) == 6  # round and round, not there and back
+    apart = [np.abs(images[k] - images[(k + 1) % 6]).mean() for k in range(6)]
+    assert min(apart) > 0 and max(apart) < 4 * min(apart)
+    again, other = [await subject.draw(replace(request, seed=seed), SOURCE) for seed in (7, 8)]
+    assert furthest(again, result.frames[0]) == 0 and furthest(other, result.frames[0]) > 1
+    with Image.open(io.BytesIO(result.frames[0].png)) as image:
+        assert image.text["parameters"].startswith("a fox\n") and f"Source: {digest(SOURCE)[:12]}" in image.text["parameters"]
+
+
+async def test_the_frames_of_a_clip_are_finished_like_pictures(subject: Subject) -> None:
+    raw, finished = await subject.draw(a_morph(subject)), await subject.draw(a_morph(subject, enlarge=4))
+    for small, large in zip(raw.frames, finished.frames, strict=True):
+        assert (large.width, large.height) == (256, 256) and np.abs(reduced(large.png) - pixels(small.png)).mean() < 8
+    assert shown(finished.clip)[0].shape == (256, 256, 3)
+
+
+async def test_chaos_sets_the_pictures_of_a_grid_apart_and_a_seed_is_still_a_picture(subject: Subject) -> None:
+    settled, grid = await drawn(subject, seed=5, count=3), await drawn(subject, seed=5, count=3, chaos=0.7)
+    assert not any(np.array_equal(one, other) for one, other in zip(settled, grid, strict=True))
+    (second,) = await drawn(subject, seed=6, count=1, chaos=0.7)
+    assert np.abs(second - grid[1]).max() <= 1
+    (frame,) = (await subject.draw(chaos=0.7)).frames
+    assert "Chaos: 0.7" in Image.open(io.BytesIO(frame.png)).text["parameters"]
+
+
 async def test_a_creative_upscale_is_larger_and_differs_in_detail(subject: Subject) -> None:
     def request(**changes: Any) -> UpscaleRequest:
         return UpscaleRequest(model=subject.can.model, source=digest(SOURCE), factor=2, seed=5, width=64, height=64, steps=4, **changes)
@@ -271,8 +301,13 @@ async def test_finished_pictures_come_from_the_models_own_upscaler(tmp_path: Pat
         assert can.finish == 4
         (raw,) = (await subject.draw()).frames
         (finished,) = (await subject.draw(enlarge=can.finish)).frames
+        reports: list[Progress] = []
+        anew = UpscaleRequest(model=can.model, source=digest(finished.png), width=finished.width, height=finished.height, creative=True, steps=5, strength=0.4)
+        (creative,) = (await subject.draw(anew, finished.png, report=reports.append)).frames
     finally:
         await engine.aclose()
+    assert (finished.width, creative.width, creative.height) == (4 * raw.width, 2 * finished.width, 2 * finished.height)
+    assert reports[-1].step == reports[-1].of == 2 * 3  # two steps of nine tiles, four of which step together; at the size that is shown they would be 25
     network = upscale.load(folder / "upscaler", torch.device("cpu"))
     assert network is not None
     with torch.no_grad():

@@ -57,14 +57,14 @@ async def test_a_verb_runs_on_one_thread_and_may_wait_for_nothing_else(store: Sq
         await db.execute(select(wallets))
         return {before, threading.current_thread().name}
 
-    assert len(await store._read(where)) == 1
+    assert len(await store.read(where)) == 1
 
     async def sleepy(db: AsyncConnection) -> None:
         await asyncio.sleep(0)
 
     with pytest.raises(RuntimeError, match="waited for something"):
-        await store._write(sleepy)
-    assert await store._write(where), "the writer goes on"
+        await store.write(sleepy)
+    assert await store.write(where), "the writer goes on"
 
 
 async def test_writers_wait_for_each_other_and_readers_for_nobody(store: SqlStore) -> None:
@@ -74,7 +74,7 @@ async def test_writers_wait_for_each_other_and_readers_for_nobody(store: SqlStor
         begun.set()
         assert go_on.wait(30)
 
-    writing = asyncio.create_task(store._write(slow))
+    writing = asyncio.create_task(store.write(slow))
     await asyncio.to_thread(begun.wait, 30)
     assert (await store.load()).queued == 0, "a reader is not held up"
     second = asyncio.create_task(store.seen("web", "d"))

@@ -40,6 +40,7 @@ class Known:
     actor: str
     cost: float
     tag: float
+    relaxed: bool = False
     status: Status = Status.QUEUED
     attempts: int = 0
     worker: str = ""
@@ -56,7 +57,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.loop = asyncio.Runner()
         self.folder = Path(tempfile.mkdtemp(prefix="wordup-machine-", dir=MEMORY if MEMORY.is_dir() else None))
         self.jobs: dict[str, Known] = {}
-        self.flows: dict[str, float] = {}
+        self.flows: dict[tuple[str, bool], float] = {}  # where each member's flow of a lane ends
         self.virtual_time = 0.0
 
     @initialize()
@@ -86,29 +87,29 @@ class StoreMachine(RuleBasedStateMachine):
         known = self.jobs[job_id]
         if known.status is Status.QUEUED:
             for other in self.jobs.values():
-                if other.actor == known.actor and other.status is Status.QUEUED and other.tag > known.tag:
+                if (other.actor, other.relaxed) == (known.actor, known.relaxed) and other.status is Status.QUEUED and other.tag > known.tag:
                     other.tag -= known.cost
-            self.flows[known.actor] -= known.cost
+            self.flows[known.actor, known.relaxed] -= known.cost
         known.status = status
 
-    @rule(target=ids, actor=st.sampled_from(ACTORS), costs=st.lists(COSTS, min_size=1, max_size=3), twice=st.booleans())
-    def submit(self, actor: Actor, costs: list[float], twice: bool) -> Any:
-        asked = submission(*(job(actor, cost=cost) for cost in costs))
-        accepted = self.do(self.store.submit(asked))
+    @rule(target=ids, actor=st.sampled_from(ACTORS), asked=st.lists(st.tuples(COSTS, st.booleans()), min_size=1, max_size=3), twice=st.booleans())
+    def submit(self, actor: Actor, asked: list[tuple[float, bool]], twice: bool) -> Any:
+        set_of_jobs = submission(*(job(actor, cost=cost, relaxed=relaxed) for cost, relaxed in asked))
+        accepted = self.do(self.store.submit(set_of_jobs))
         assert not accepted.again
         if twice:
-            assert self.do(self.store.submit(asked)).jobs == accepted.jobs
+            assert self.do(self.store.submit(set_of_jobs)).jobs == accepted.jobs
         for each in accepted.jobs:
-            tag = max(self.virtual_time, self.flows.get(actor.key, 0.0))
-            self.flows[actor.key] = tag + each.cost
-            self.jobs[each.id] = Known(actor.key, each.cost, tag)
+            tag = max(self.virtual_time, self.flows.get((actor.key, each.relaxed), 0.0))
+            self.flows[actor.key, each.relaxed] = tag + each.cost
+            self.jobs[each.id] = Known(actor.key, each.cost, tag, each.relaxed)
         return multiple(*(each.id for each in accepted.jobs))
 
     @rule(worker=WORKERS, lease=st.sampled_from([LEASE, LEASE, OVER]))
     def claim(self, worker: str, lease: timedelta) -> None:
         taken = self.do(self.store.claim(worker, lease))
-        waiting = [(known.tag, job_id) for job_id, known in self.jobs.items() if known.status is Status.QUEUED]
-        assert (taken.id if taken else None) == (min(waiting)[1] if waiting else None)
+        waiting = [(known.relaxed, known.tag, job_id) for job_id, known in self.jobs.items() if known.status is Status.QUEUED]
+        assert (taken.id if taken else None) == (min(waiting)[-1] if waiting else None)
         if taken is not None:
             known = self.jobs[taken.id]
             known.status, known.worker, known.expired = Status.RUNNING, worker, lease == OVER
@@ -182,7 +183,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert await wallet.discrepancies(db) == ()
             return status, balances, owed
 
-        status, balances, owed = await self.store._read(look)
+        status, balances, owed = await self.store.read(look)
         assert status == {job_id: known.status.value for job_id, known in self.jobs.items()}
         assert owed == {job_id for job_id, known in self.jobs.items() if known.status.ended}
         for actor_key, balance in balances.items():

@@ -183,18 +183,18 @@ async def test_no_address_of_an_upload_is_logged(tmp_path: Path) -> None:
 
         session, s.adapter._wire.session = s.adapter._wire.session, Slow()  # type: ignore[assignment]
         with pytest.raises(OSError) as caught:
-            await s.adapter._files._send(secret, b"x")
+            await s.adapter._workspaces.own.files._send(secret, b"x")
         s.adapter._wire.session = session
         assert "secret" not in repr(caught.value)
 
 
 async def test_names_that_may_not_be_asked_for_are_not_remembered_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.chat.slack.wire._REMEMBERED", 3)
+    monkeypatch.setattr("bot.chat.slack.people.REMEMBERED", 3)
     async with scene(tmp_path) as s:
         s.wire.scopes -= {"users:read"}
         for number in range(6):
-            assert await s.adapter._wire.name_of(f"U{number}") == ""
-        assert len(s.adapter._wire._names) <= 3
+            assert (await s.adapter._wire.people.member(f"U{number}")).name == ""
+        assert len(s.adapter._wire.people._kept) <= 3
 
 
 # ------------------------------------------------------------------------------------------------ files of another workspace

@@ -11,6 +11,7 @@ import pytest
 from bot.chat.slack.adapter import SlackAdapter
 from bot.domain import Card, Inbound, Status
 from bot.errors import Fault
+from bot.messages import Catalogues
 from tests.fakes.slack import SlackWire
 from tests.scenario.slack_scene import PATIENCE, adapter_for, scene
 from tests.unit.house import ENGLISH, open_house
@@ -99,8 +100,8 @@ async def test_bad_days_do_not_leave_presses_and_reactions_unanswered(tmp_path: 
                 s.wire.cut(method)
 
         bad("chat.update")
-        await s.wire.press(s.wire.ada, message, "⭐")
-        await message.until(lambda m: m.buttons["⭐"].style == "primary")
+        await s.wire.press(s.wire.ada, message, "⭐ Keep")
+        await message.until(lambda m: m.buttons["⭐ Kept"].style == "primary")
         if how != "limit":  # a trigger lives three seconds
             bad("views.open")
             await (await s.wire.press(s.wire.ada, message, "Remix")).modal()
@@ -254,7 +255,7 @@ async def test_closing_twice_or_before_the_start(tmp_path: Path) -> None:
 
 async def test_without_any_secret_it_does_not_start() -> None:
     with pytest.raises(ValueError, match="signing secret"):
-        SlackAdapter(bot_token="x", catalogue=ENGLISH, memos=None, file_hosts=frozenset(), clock=lambda: datetime.now(UTC), max_upload=1)  # type: ignore[arg-type]
+        SlackAdapter(bot_token="x", catalogues=Catalogues([ENGLISH]), memos=None, file_hosts=frozenset(), clock=lambda: datetime.now(UTC), max_upload=1)  # type: ignore[arg-type]
 
 
 async def test_no_secret_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:

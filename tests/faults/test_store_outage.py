@@ -45,7 +45,7 @@ async def test_a_connection_cut_in_the_middle_of_a_transaction_is_one_fault_and_
         await db.execute(text("SELECT 1"))
 
     with pytest.raises(Fault, match=r"fault\.database"):
-        await store._write(interrupted)
+        await store.write(interrupted)
     assert (await store.shown(one.id)).job == one
 
 
@@ -60,5 +60,5 @@ async def test_two_transactions_that_wait_for_each_other_are_both_done(store: Sq
             await met.wait()
         await db.execute(text("UPDATE jobs SET attempts = attempts + 1 WHERE id = :id"), {"id": ids[1]})
 
-    await asyncio.gather(store._write(lock_both, [first.id, second.id], [True]), store._write(lock_both, [second.id, first.id], [True]))
+    await asyncio.gather(store.write(lock_both, [first.id, second.id], [True]), store.write(lock_both, [second.id, first.id], [True]))
     assert [(await store.shown(each.id)).job.attempts for each in (first, second)] == [2, 2]

@@ -12,6 +12,7 @@ from typing import Any
 
 from bot.chat.slack.adapter import SlackAdapter
 from bot.domain import Actor, Card, Receipt, ReplyTo
+from bot.messages import Catalogues
 from bot.outbox import Outbox
 from engine.api import Request
 from engine.fake import FakeEngine
@@ -83,7 +84,7 @@ def adapter_for(wire: SlackWire, memos: Any, *, socket: bool = True, **more: Any
         "bot_token": wire.bot_token,
         "app_token": wire.app_token if socket else "",
         "signing_secret": "" if socket else wire.signing_secret,
-        "catalogue": ENGLISH,
+        "catalogues": Catalogues([ENGLISH]),
         "memos": memos,
         "api_url": wire.api_url,
         "file_hosts": frozenset({wire.host}),

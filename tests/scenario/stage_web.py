@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ class _Page(html.parser.HTMLParser):
         self.actions: dict[str, str] = {}
         self.links: dict[str, str] = {}
         self.fields: list[list[str]] = []
+        self.options: dict[str, str] = {}  #: of selects that act: what an option says → its action
         self.form = ""
         self._inside: list[tuple[str, dict[str, str]]] = []
 
@@ -32,12 +34,16 @@ class _Page(html.parser.HTMLParser):
             self.rows.append([])
         if tag == "img" and "preview" not in given.get("class", ""):
             self.pictures = True
-        if tag == "select":
+        if tag == "select" and given.get("name") == "action":
             self.rows.insert(sum(1 for row in self.rows if row and row[0].endswith("…")), [given["aria-label"]])
-        if tag == "option" and given.get("value"):
+        if tag == "option" and given.get("value", "").startswith("w1:"):
             self.actions[given["value"]] = given["value"]
+        elif tag == "option" and "selected" in given and self.fields:
+            self.fields[-1][1] = given.get("value", "")
         if tag == "input" and given.get("name") == "form":
             self.form = given.get("value", "")
+        if tag == "input" and given.get("name", "").startswith("value.") and self.fields:
+            self.fields[-1][1] = given.get("value", "")
         if tag not in ("img", "input", "br", "rect"):
             self._inside.append((tag, given))
 
@@ -54,6 +60,12 @@ class _Page(html.parser.HTMLParser):
             if tag == "a" and given.get("class") == "button":
                 self.rows[-1].append(data.strip())
                 self.links[data.strip()] = given["href"]
+                return
+            if tag == "option":
+                if given.get("value"):
+                    self.options[data.strip()] = given["value"]
+                return
+            if tag == "small":
                 return
             if tag == "label":
                 if data.strip():
@@ -83,6 +95,14 @@ def read_web(fragment: str, *, alone: bool) -> Seen:
     )
 
 
+def _chosen(page: _Page, option: str) -> str:
+    """The action of a select's choice by its label ("U5", "pocket"), which the page spells out."""
+    if found := re.fullmatch(r"([A-Z])(\d+)", option):
+        verb, index = found[1].lower(), str(int(found[2]) - 1)
+        return next(value for value in page.actions.values() if value.startswith(f"w1:{verb}:") and value.split(":")[3] == index)
+    return page.options.get(option) or next(value for value in page.options.values() if value.rpartition("=")[2] == option)
+
+
 class WebStage:
     name = "web"
 
@@ -98,16 +118,12 @@ class WebStage:
         if label in page.links:
             job = page.links[label].rpartition("/")[2]
             return read_web(await self.visitors[who].card(job), alone=False)
-        if ": " in label:  # a select's choices are shown by what they do
-            option = label.split(": ", 1)[1]
-            verb, index = option[0].lower(), int(option[1:]) - 1
-            action = next(value for value in page.actions.values() if value.startswith(f"w1:{verb}:") and value.split(":")[3] == str(index))
-        else:
-            action = page.actions[label]
+        action = _chosen(page, label.split(": ", 1)[1]) if ": " in label else page.actions[label]
         return await self._seen(who, await self.visitors[who].press(action))
 
     async def fill(self, who: str, form: Seen, words: str) -> Seen:
-        return await self._seen(who, await self.visitors[who].post("/submit", form=form.place.form, **{"value.words": words}))
+        values: dict[str, Any] = {"form": form.place.form, "value.words": words}
+        return await self._seen(who, await self.visitors[who].post("/submit", **values))
 
     async def react(self, who: str, card: Seen, emoji: str) -> Seen:
         raise AssertionError("nobody reacts on a page")

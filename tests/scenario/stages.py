@@ -242,7 +242,7 @@ async def stage(name: str, folder: Path) -> AsyncIterator[tuple[Stage, App]]:
             settings = {"web": True, "web_port": 0, "public_url": "http://pictures.example.org"}
         app = await stack.enter_async_context(running(folder, engine=FakeEngine(), **settings))
         seeds = iter(range(1000, 10_000, 100))
-        app.studio._new_seed = lambda: next(seeds)
+        app.studio.new_seed = lambda: next(seeds)
         if wire is not None:
             await wire.connected()
             yield (DiscordStage(wire) if name == "discord" else SlackStage(wire)), app

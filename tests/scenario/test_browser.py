@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, expect
+from playwright.sync_api import Browser, Dialog, FilePayload, Page, expect
 
 from tests.scenario.browser import PATIENCE, chromium, picture_sizes, tab
 from tests.scenario.program import Program
@@ -151,8 +151,10 @@ def test_a_picture_to_start_from_is_shown_and_a_text_file_named_png_gets_one_sen
         expect(page.locator("#notice")).to_contain_text("not a picture")
         assert page.locator("#feed > .card").count() == before
 
+        page.get_by_label("Remove notes.png").click()
         page.set_input_files("[name=picture]", {"name": "red.png", "mimeType": "image/png", "buffer": a_red_picture()})
         expect(page.locator("#chosen img")).to_be_visible()
+        expect(page.locator("#chosen select")).to_have_value("image")
         page.locator("#words").press("Enter")
         expect(page.locator("#feed > .card")).to_have_count(before + 1)
         expect(page.locator(f"#card-{newest(page)}")).to_have_attribute("data-status", "done")
@@ -224,3 +226,56 @@ def test_deleting_asks_first_and_then_the_card_leaves(browser: Browser, program:
         card.get_by_text("Delete", exact=True).click()
         expect(card).to_have_count(0)
         assert len(questions) == 2
+
+
+def png(name: str) -> FilePayload:
+    return {"name": name, "mimeType": "image/png", "buffer": a_red_picture()}
+
+
+def test_several_files_go_along_each_with_its_own_part_and_can_be_taken_back(browser: Browser, program: Program) -> None:
+    listed: FilePayload = {"name": "prompts.csv", "mimeType": "text/csv", "buffer": b"prompt\na fox\n"}
+    with tab(browser, program.url) as page:
+        page.set_input_files("[name=picture]", [png("red.png"), listed])
+        page.set_input_files("[name=picture]", [png("ink.png")])
+        files = page.locator("#chosen li")
+        expect(files).to_have_count(3)
+        page.get_by_label("What ink.png is for").select_option("style")
+        assert [files.nth(i).locator("select").input_value() for i in range(3)] == ["image", "list", "style"]
+        page.get_by_label("Remove prompts.csv").click()
+        expect(files).to_have_count(2)
+        expect(page.get_by_label("What ink.png is for")).to_have_value("style")
+        page.set_input_files("[name=picture]", [png(f"{number}.png") for number in range(4)])
+        expect(page.locator("#notice")).to_contain_text("more than 5 files")
+        expect(files).to_have_count(2)
+
+
+def test_a_command_is_completed_and_its_answer_is_shown_over_the_page(browser: Browser, program: Program, drawn: str) -> None:
+    with tab(browser, program.url) as page:
+        words = page.locator("#words")
+        words.press_sequentially("/hist")
+        expect(page.get_by_role("option")).to_have_text(re.compile("/history"))
+        words.press("ArrowDown")
+        words.press("Tab")
+        expect(words).to_have_value("/history ")
+        words.press("Enter")
+        expect(page.locator("#sheet")).to_contain_text(FOX)
+        expect(page.locator(f"#sheet a[href='/job/{drawn}']")).to_be_visible()
+
+
+def test_a_part_painted_over_is_drawn_anew_and_its_child_is_shown(browser: Browser, program: Program) -> None:
+    with tab(browser, program.url) as page:
+        job = ask(page, f"{FOX} --steps 4 --n 1")
+        page.goto(f"/region/{job}/0")
+        canvas = page.locator("#mask")
+        expect(canvas).to_be_visible()
+        box = canvas.bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=6)
+        page.mouse.up()
+        page.get_by_role("button", name="Draw", exact=True).click()
+        expect(page).to_have_url(re.compile("/job/"))
+        expect(page.locator(".card")).to_have_attribute("data-status", "done")
+        assert page.url.rpartition("/")[2] != job
+        expect(page.locator(".family")).to_contain_text("A part anew")

@@ -310,7 +310,7 @@ async def test_a_rate_limit_is_waited_out(wire: SlackWire) -> None:
 async def test_a_tier_is_enforced(wire: SlackWire, bot: Bot) -> None:
     wire.tier("users[.]info", 2, 30)
     for _ in range(2):
-        assert (await bot.client.users_info(user=wire.bob.id, include_locale=True))["user"]["locale"] == "es-ES"
+        assert (await bot.client.users_info(user=wire.bob.id, include_locale=True))["user"]["locale"] == "en-GB"
     error = await refused(bot.client.users_info(user=wire.bob.id))
     assert (error.response.status_code, error.response["error"]) == (429, "ratelimited")
     assert 28 <= int(error.response.headers["Retry-After"]) <= 30

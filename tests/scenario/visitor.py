@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
+
+from bot.domain import Upload
 
 
 class Visitor:
@@ -45,13 +49,15 @@ class Visitor:
         async with self.session.get(self.url + path) as answer:
             return answer.status
 
-    async def post(self, path: str, *, upload: tuple[str, bytes] | None = None, **fields: str) -> dict[str, Any]:
-        """What the page's script would get; {"status": …} beside it."""
+    async def post(self, path: str, *, upload: tuple[str, bytes] | None = None, files: Sequence[Upload] = (), **fields: str) -> dict[str, Any]:
+        """What the page's script would get; {"status": …} beside it. `files` go along each with its role."""
         form = aiohttp.FormData()
         for name, value in {"token": self.token, "delivery": str(uuid.uuid4()), **fields}.items():
             form.add_field(name, value)
         if upload:
             form.add_field("picture", upload[1], filename=upload[0], content_type="application/octet-stream")
+        for each in files:
+            form.add_field(f"file.{each.role}", io.BytesIO(each.data), filename=each.name)
         async with self.session.post(self.url + path, data=form, headers={"Accept": "application/json", "Origin": self.url}) as answer:
             text = await answer.text()
             try:

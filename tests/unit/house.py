@@ -14,7 +14,7 @@ from ulid import ULID
 
 from bot.board import Board
 from bot.domain import Action, Actor, Button, Card, Command, Limits, Place, Press, Reaction, ReplyTo, Shown, Status, Submit, Upload, Verb
-from bot.messages import Catalogue
+from bot.messages import Catalogues
 from bot.queue import Queue
 from bot.store.blobs import DiskBlobs
 from bot.store.sql import SqlStore
@@ -28,7 +28,8 @@ BOB = Actor(platform="web", id="bob", name="Bob")
 PLACE = Place(platform="web")
 REPLY = ReplyTo(platform="web")
 LIMITS = Limits(cap=60, per_hour=30, queued_per_actor=4, queued_total=6)
-ENGLISH = Catalogue.load("en")
+LANGUAGES = Catalogues.load()
+ENGLISH = LANGUAGES.first
 PATIENCE = 60  #: seconds before a test that waits gives up
 
 
@@ -51,9 +52,28 @@ class House:
     studio: WordUpStudio
     deliveries: itertools.count[int] = field(default_factory=itertools.count)
 
-    def command(self, name: str, text: str = "", *, actor: Actor = ADA, delivery: str = "", uploads: tuple[bytes, ...] = ()) -> Command:
-        files = tuple(Upload(name="picture.png", data=data) for data in uploads)
-        return Command(actor=actor, place=PLACE, reply_to=REPLY, delivery_id=delivery or self.delivery(), name=name, text=text, uploads=files)
+    def command(
+        self,
+        name: str,
+        text: str = "",
+        *,
+        actor: Actor = ADA,
+        delivery: str = "",
+        uploads: tuple[bytes | Upload, ...] = (),
+        place: Place = PLACE,
+        job_id: str = "",
+    ) -> Command:
+        files = tuple(each if isinstance(each, Upload) else Upload(name="picture.png", data=each) for each in uploads)
+        return Command(
+            actor=actor,
+            place=place,
+            reply_to=REPLY,
+            delivery_id=delivery or self.delivery(),
+            name=name,
+            text=text,
+            uploads=files,
+            job_id=job_id,
+        )
 
     def press(self, action: str | Action, *, actor: Actor = ADA, delivery: str = "") -> Press:
         text = action.encode() if isinstance(action, Action) else action
@@ -62,8 +82,9 @@ class House:
     def reaction(self, emoji: str, job_id: str, *, actor: Actor = ADA, added: bool = True) -> Reaction:
         return Reaction(actor=actor, place=PLACE, reply_to=REPLY, delivery_id=self.delivery(), emoji=emoji, job_id=job_id, added=added)
 
-    def submit(self, form: str, words: str, *, actor: Actor = ADA) -> Submit:
-        return Submit(actor=actor, place=PLACE, reply_to=REPLY, delivery_id=self.delivery(), form=form, values={"words": words})
+    def submit(self, form: str, words: str, *, actor: Actor = ADA, uploads: tuple[Upload, ...] = (), place: Place = PLACE, **values: str) -> Submit:
+        said = {"words": words, **values}
+        return Submit(actor=actor, place=place, reply_to=REPLY, delivery_id=self.delivery(), form=form, values=said, uploads=uploads)
 
     def delivery(self) -> str:
         return f"delivery-{next(self.deliveries)}"
@@ -130,13 +151,14 @@ async def open_house(
         engine,
         line,
         board,
-        ENGLISH,
+        LANGUAGES,
         replace(limits, per_hour=1e-6),
         clock=lambda: datetime.now(UTC),
         new_id=lambda: str(ULID()),
         new_seed=lambda: next(seeds),
         model=model,
     )
+    await studio.start()
     runner = asyncio.create_task(line.run()) if queue else None
     try:
         yield House(store=store, blobs=blobs, engine=engine, board=board, queue=line, workshop=workshop, studio=studio)

@@ -22,7 +22,7 @@ from engine.api import (
     UnsupportedOperation,
     UpscaleRequest,
 )
-from engine.checks import check, drawn_seeds, grid_seeds
+from engine.checks import MOST_EMPHASES, MOST_PARTS, check, check_pictures, check_words, drawn_seeds, finished_by, grid_seeds
 from engine.fake import FAKE_MODEL
 
 INPUTS = {name: b"" for name in ("s", "m", "x")}
@@ -38,6 +38,10 @@ def imagine(**changes: Any) -> ImagineRequest:
 def morph(**changes: Any) -> MorphRequest:
     fields: dict[str, Any] = {"before": (Part(text="a fox"),), "after": (Part(text="a cat"),), "width": 128, "height": 128, "steps": 8, "guidance": 5.0}
     return MorphRequest(model="fake", **{**fields, **changes})
+
+
+def moving(**changes: Any) -> MorphRequest:
+    return morph(**{"after": (Part(text="a fox"),), "source": "s", **changes})
 
 
 def upscale(**changes: Any) -> UpscaleRequest:
@@ -71,6 +75,7 @@ ASKED: list[tuple[Request, str]] = [
     (imagine(stop=0.5), "--stop"),
     (imagine(best_of=4), "--best"),
     (imagine(clip=0.5), "--clip"),
+    (imagine(chaos=0.5), "--chaos"),
     (imagine(synthesis=True), "--synthesis"),
     (imagine(video=True), "--video"),
     (imagine(enlarge=4), "upscale"),
@@ -78,6 +83,7 @@ ASKED: list[tuple[Request, str]] = [
     (imagine(parts=(Part(text="a"), Part(text="b"))), "::weights"),
     (imagine(parts=marked()), "(emphasis)"),
     (morph(), "morph"),
+    (moving(), "animate"),
     (upscale(), "upscale"),
 ]
 
@@ -102,6 +108,15 @@ BOUNDS: list[tuple[Request, str]] = [
     (imagine(best_of=17), "--best"),
     (imagine(clip=1.1), "--clip"),
     (imagine(clip=0.5, steps=1), "--clip in a single step"),
+    (imagine(chaos=1.1), "--chaos"),
+    (imagine(chaos=0.5, steps=1), "--chaos in a single step"),
+    (imagine(chaos=0.5, synthesis=True), "--chaos with --synthesis"),
+    (imagine(parts=(Part(text="a fox"),) * 9), "more than 8 parts"),
+    (imagine(parts=(Part(text="a fox", emphasis=marked()[0].emphasis * 7),) * 2), "more than 12 emphases"),
+    (moving(after=(Part(text="a cat"),)), "animate towards other words"),
+    (moving(strength=1.5), "--strength"),
+    (moving(frames=17), "--frames"),
+    (moving(enlarge=3), "upscale 3x"),
     (imagine(loras=(Lora(name="ink"), Lora(name="gold"))), "--lora gold"),
     (imagine(loras=(Lora(name="ink", weight=float("nan")),)), "--lora"),
     (imagine(loras=(Lora(name="ink"),) * 9), "--lora"),
@@ -136,8 +151,28 @@ def test_numbers_out_of_bounds_are_refused_by_name(request_: Request, what: str)
     assert refused(request_) == what
 
 
+def test_as_many_parts_and_emphases_as_are_allowed_are_let_through() -> None:
+    emphases = marked()[0].emphasis
+    parts = (
+        *(Part(text="a fox", emphasis=emphases * 2) for _ in range(MOST_EMPHASES // 2)),
+        *(Part(text="a fox") for _ in range(MOST_PARTS - MOST_EMPHASES // 2)),
+    )
+    assert len(parts) == MOST_PARTS and refused(imagine(parts=parts)) == ""
+
+
+def test_a_picture_may_move_without_any_words() -> None:
+    assert refused(moving(before=(), after=())) == ""
+
+
 def test_pictures_that_are_missing_are_bad_input() -> None:
-    for request in (imagine(source="gone"), imagine(source="s", mask="gone"), imagine(mix=("gone",)), imagine(mask="m"), imagine(spot=SPOT)):
+    for request in (
+        imagine(source="gone"),
+        moving(source="gone"),
+        imagine(source="s", mask="gone"),
+        imagine(mix=("gone",)),
+        imagine(mask="m"),
+        imagine(spot=SPOT),
+    ):
         with pytest.raises(BadInput):
             check(request, FAKE_MODEL, INPUTS)
 
@@ -145,3 +180,43 @@ def test_pictures_that_are_missing_are_bad_input() -> None:
 def test_the_best_are_chosen_among_the_seeds_that_follow() -> None:
     request = imagine(seed=2**32 - 1, count=2, best_of=4)
     assert drawn_seeds(request) == (2**32 - 1, 0, 1, 2) and grid_seeds(request) == (2**32 - 1, 0)
+
+
+# ------------------------------------------------------------------------------------------------ questions
+
+
+def test_words_begin_and_end_with_letters_or_digits() -> None:
+    text = "a fox's well-lit den, 3d-render:  (café) …"
+    found = [text[start:end] for start, end in check_words(text, FAKE_MODEL)]
+    assert found == ["a", "fox's", "well-lit", "den", "3d-render", "café"]
+    assert check_words(" … ", FAKE_MODEL) == []
+
+
+def test_more_words_or_pictures_than_are_read_together_are_refused() -> None:
+    assert len(check_words("fox " * 120, FAKE_MODEL)) == 120
+    with pytest.raises(UnsupportedOperation, match="more than 120 words"):
+        check_words("fox " * 121, FAKE_MODEL)
+    check_pictures([b""] * 16, "/describe", FAKE_MODEL)
+    with pytest.raises(BadInput):
+        check_pictures([b""] * 17, "/describe", FAKE_MODEL)
+
+
+def test_a_model_that_neither_sees_nor_shows_what_it_reads_says_so() -> None:
+    with pytest.raises(UnsupportedOperation, match="/describe"):
+        check_pictures([], "/describe", BARE)
+    with pytest.raises(UnsupportedOperation, match="/shorten"):
+        check_words("a fox", BARE)
+
+
+# ------------------------------------------------------------------------------------------------ at what scale
+
+SMALL = replace(FAKE_MODEL, width=128, height=128, finish=4)
+
+
+@pytest.mark.parametrize(
+    ("size", "by"),
+    [((512, 512), 4), ((640, 384), 4), ((1024, 1024), 4), ((256, 256), 2), ((320, 192), 2), ((128, 128), 1), ((200, 150), 1)],
+)
+def test_a_picture_is_taken_for_finished_where_it_has_the_pixels_of_one(size: tuple[int, int], by: int) -> None:
+    assert finished_by(*size, SMALL) == by
+    assert finished_by(*size, FAKE_MODEL) == 1  # it finishes none

@@ -15,7 +15,7 @@ from PIL import Image
 from engine import codec, results
 from engine.api import ImagineRequest, Part
 from engine.canvas import EMPTY
-from engine.creative import OVERLAP, Box, Pile, boxes_of, padded, places, with_colours_of
+from engine.creative import OVERLAP, Box, Pile, boxes_of, drawn_size, padded, places, with_colours_of
 from engine.fake import FAKE_MODEL
 from engine.results import Drawn
 
@@ -44,6 +44,14 @@ def test_any_size_becomes_tiles_of_one_size_that_the_model_can_draw(width: int, 
         assert (box.width, box.height) == (boxes[0].width, boxes[0].height)
         pile.add(box, np.asarray(board.crop(box.corners)))
     assert np.array_equal(pile.whole(), np.asarray(board))  # tiles that agree leave no trace
+
+
+@pytest.mark.parametrize(("size", "factor", "tiles"), [((512, 512), 2, 9), ((512, 512), 4, 25), ((640, 384), 2, 6), ((128, 128), 2, 9)])
+def test_a_finished_picture_is_drawn_anew_at_the_models_own_scale(size: tuple[int, int], factor: int, tiles: int) -> None:
+    can = replace(FAKE_MODEL, width=128, height=128, multiple=16, finish=4)
+    assert len(boxes_of(drawn_size(size, factor, can), can)) == tiles
+    larger = (factor * size[0], factor * size[1])
+    assert drawn_size(size, factor, replace(can, finish=1)) == larger  # in tiles of 128 that were 121 of the first
 
 
 def test_tiles_that_disagree_fade_into_one_another() -> None:

@@ -68,13 +68,23 @@ def test_an_event_says_who_where_and_how_to_answer(wire: DiscordWire, heard: Hea
     interaction = heard()
     event = events.command(interaction, "imagine", "a fox", (Found(url="https://cdn/1", name="a.png", size=3),))
     assert (event.name, event.text) == ("imagine", "a fox")
-    assert event.actor == Actor(platform="discord", id=str(wire.ada.id), name="Ada")
+    assert event.actor == Actor(platform="discord", id=str(wire.ada.id), name="Ada", locale="en-US")
     assert event.place == Place(platform="discord", server=str(wire.tests.id), channel=str(wire.art.id))
     assert event.delivery_id == event.reply_to.delivery == str(interaction.id)
     assert (event.reply_to.platform, event.reply_to.channel, event.reply_to.user) == ("discord", str(wire.art.id), str(wire.ada.id))
     assert (event.reply_to.token, event.reply_to.can_post) == (interaction.token, True)
     assert event.reply_to.expires_at == interaction.created_at + timedelta(minutes=15)
     assert event.uploads == (Upload(name="a.png", data=b""),), "a placeholder: nothing is fetched before the acknowledgement"
+
+
+def test_who_may_manage_the_server_is_what_discord_says(wire: DiscordWire, heard: Heard):
+    def admin(permissions: int, where: Channel | None = None) -> bool:
+        member = {**wire.ada.member(permissions=permissions), "permissions": str(permissions)}
+        return events.actor(heard(where, member=member)).admin
+
+    assert admin(1 << 5) and admin(1 << 3)
+    assert not admin(EVERYBODY)
+    assert not events.actor(heard(wire.dm(wire.ada))).admin
 
 
 def test_in_a_direct_message_there_is_no_server(wire: DiscordWire, heard: Heard):
@@ -178,25 +188,48 @@ IN_A_ROW = {"type": 1, "id": 1, "components": [text_input("words", "a fox")]}
 
 @pytest.mark.parametrize("component", [LABELLED, IN_A_ROW], ids=["label", "row"])
 def test_a_form_brings_its_values_and_what_it_was_about(heard: Heard, component: Json):
-    event, context = events.submit(heard(kind=MODAL_SUBMIT, data=submitted("imagine|11/22", component)))
+    event, context, _ = events.submit(heard(kind=MODAL_SUBMIT, data=submitted("imagine|11/22", component)))
     assert (event.form, dict(event.values), context) == ("imagine", {"words": "a fox"}, "11/22")
     assert event.uploads == ()
 
 
 def test_a_form_about_nothing_has_no_context(heard: Heard):
-    event, context = events.submit(heard(kind=MODAL_SUBMIT, data=submitted("w1:m:01KD0000000000000000000000:-1:", LABELLED)))
+    event, context, _ = events.submit(heard(kind=MODAL_SUBMIT, data=submitted("w1:m:01KD0000000000000000000000:-1:", LABELLED)))
     assert (event.form, context) == ("w1:m:01KD0000000000000000000000:-1:", "")
 
 
 def test_several_fields_and_an_empty_one(heard: Heard):
     data = submitted("f", LABELLED, {"type": 10, "id": 9}, {"type": 18, "id": 3, "component": text_input("seed", None)})
-    event, _ = events.submit(heard(kind=MODAL_SUBMIT, data=data), (Found(url="", name="a.png"),))
+    event, _, files = events.submit(heard(kind=MODAL_SUBMIT, data=data))
     assert dict(event.values) == {"words": "a fox", "seed": ""}
-    assert event.uploads == (Upload(name="a.png", data=b""),)
+    assert (event.uploads, files) == ((), ())
+
+
+def test_a_forms_files_come_with_the_role_of_their_field(wire: DiscordWire, heard: Heard):
+    kept = [wire.store(name, b"1234", "image/png", wire.art) for name in ("a.png", "b.png", "c.png")]
+    first, second, third = (str(each.id) for each in kept)
+    upload = {"type": 18, "id": 3, "component": {"type": 19, "id": 4, "custom_id": "images", "values": [first, second]}}
+    style = {"type": 18, "id": 5, "component": {"type": 19, "id": 6, "custom_id": "style", "values": [third]}}
+    empty = {"type": 18, "id": 7, "component": {"type": 19, "id": 8, "custom_id": "mask", "values": []}}
+    choice = {"type": 18, "id": 9, "component": {"type": 3, "id": 10, "custom_id": "model", "values": ["fake"]}}
+    data = {**submitted("f", LABELLED, upload, style, empty, choice), "resolved": {"attachments": {str(each.id): each.payload() for each in kept}}}
+    event, _, files = events.submit(heard(kind=MODAL_SUBMIT, data=data))
+    assert dict(event.values) == {"words": "a fox", "model": "fake"}
+    assert [(each.name, each.role, each.size) for each in files] == [("a.png", "image", 4), ("b.png", "image", 4), ("c.png", "style", 4)]
+    assert files[0].url == kept[0].url
+    assert event.uploads == tuple(Upload(name=each.name, data=b"", role=each.role) for each in files), "placeholders until they are fetched"
+
+
+@pytest.mark.parametrize(
+    ("field", "role"),
+    [("image", "image"), ("images", "image"), ("image2", "image"), ("style", "style"), ("sketch", "sketch"), ("mask_1", "mask"), ("file", "image")],
+)
+def test_a_fields_name_says_what_its_file_is_for(field: str, role: str):
+    assert events.role_of(field) == role
 
 
 def test_a_form_with_nothing_in_it_is_still_an_event(heard: Heard):
-    event, context = events.submit(heard(kind=MODAL_SUBMIT, data=submitted("imagine")))
+    event, context, _ = events.submit(heard(kind=MODAL_SUBMIT, data=submitted("imagine")))
     assert (event.form, dict(event.values), context) == ("imagine", {}, "")
 
 
@@ -260,6 +293,9 @@ def test_a_reaction_in_a_direct_message_has_no_server(wire: DiscordWire):
         ("a fox", {"aspect": " ", "style": " ", "model": ""}, "a fox"),
         ("a fox", {"aspect": " 3:2 --seed 5", "model": "fake, --n 9"}, "a fox --ar 3:2 --model fake"),
         ("a fox", {"style": "ink --seed 5"}, "a fox, ink seed 5"),
+        ("a fox --seed 7", {"style": "style:ink", "aspect": "3:2"}, "a fox --seed 7 --ar 3:2 --style ink"),
+        ("a fox", {"style": "style:--n 9"}, "a fox --style n"),
+        ("", {"style": "style:ink", "picture": True}, "--style ink"),
         ("a fox", {"style": "ink —seed 5 –private \u200b--n 9 －－hd"}, "a fox, ink seed 5 private n 9 hd"),
     ],
 )
@@ -291,7 +327,7 @@ def test_an_option_is_no_way_in_for_other_flags(aspect: str, style: str, model: 
         found = locate(words("a fox", aspect=aspect, style=style, model=model))
     except BadWords:
         return  # told to the member, with the words
-    assert set(found.places) <= {"aspect", "model"}
+    assert set(found.places) <= {"aspect", "model", "style"}
     assert not found.words.private and found.words.seed is None
 
 
@@ -301,6 +337,28 @@ def test_a_style_alone_adds_no_flag_at_all(style: str):
         assert locate(words("a fox", style=style)).places == {}
     except BadWords as error:
         assert error.message not in {"words.unknown_flag", "words.unknown_flag_near", "words.no_value", "words.takes_nothing"}, "a weight, a link, too long"
+
+
+# ------------------------------------------------------------------------------------------------ options of other commands
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        (events.named("", "ink", "black ink"), ""),
+        (events.named("save", " my ink ", " black ink "), "save my-ink black ink"),
+        (events.named("drop", "ink", "black ink"), "drop ink"),
+        (events.named("save", "ink", "black", server=True), "server save ink black"),
+        (events.setting("lane", " relax "), "lane=relax"),
+        (events.setting("lane", ""), "lane="),
+        (events.setting("", "lane=relax"), "lane=relax"),
+        (events.setting("", ""), ""),
+        (events.both(" a fox ", "an owl --n 1"), "a fox | an owl --n 1"),
+        (events.both("a fox", " "), ""),
+    ],
+)
+def test_options_are_the_text_their_command_understands(said: str, text: str):
+    assert said == text
 
 
 # ------------------------------------------------------------------------------------------------ autocomplete

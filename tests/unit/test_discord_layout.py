@@ -222,6 +222,12 @@ def test_pictures_go_along_with_their_alt_text():
     ]
 
 
+def test_documents_come_after_the_pictures_and_are_hidden_by_nothing():
+    parts = message(Card(title="t", spoiler=True), attached(), (), (Attached(name="set.zip", data=b"PK", alt=""),))
+    assert [(file.filename, file.spoiler) for file in parts.files] == [("SPOILER_0.png", True), ("set.zip", False)]
+    assert parts.size == 7 + 2
+
+
 @pytest.mark.parametrize("spoiler", [False, True])
 def test_a_spoiler_hides_its_pictures(spoiler: bool):
     (file,) = message(Card(title="t", spoiler=spoiler), attached()).files
@@ -238,11 +244,15 @@ def test_the_size_of_the_parts_is_that_of_their_files():
 
 
 def test_a_grid_of_four_has_the_familiar_rows():
-    assert labels(message(card_of(shown(Status.DONE)))) == [["U1", "U2", "U3", "U4", "🔄"], ["V1", "V2", "V3", "V4", "⭐"], ["Details", "Remix", "Delete"]]
+    assert labels(message(card_of(shown(Status.DONE)))) == [
+        ["U1", "U2", "U3", "U4", "🔄 Again"],
+        ["V1", "V2", "V3", "V4", "⭐ Keep"],
+        ["Details", "Remix", "Delete"],
+    ]
 
 
 def test_a_single_picture_has_upscales():
-    assert labels(message(card_of(shown(Status.DONE, 1)))) == [["Upscale 2×", "Upscale 4×", "Vary", "🔄"], ["⭐", "Details", "Remix", "Delete"]]
+    assert labels(message(card_of(shown(Status.DONE, 1)))) == [["Upscale 2×", "Upscale 4×", "Vary", "🔄 Again"], ["⭐ Keep", "Details", "Remix", "Delete"]]
 
 
 def test_a_grid_of_nine_has_selects_above_its_buttons():
@@ -253,7 +263,7 @@ def test_a_grid_of_nine_has_selects_above_its_buttons():
     assert [[option.label for option in select.options] for select in selects] == [[f"{verb}{number}" for number in range(1, 10)] for verb in "UV"]
     assert [Action.decode(option.value).index for option in selects[0].options] == list(range(9))
     assert [option.description for option in selects[0].options] == [choice.hint for choice in card.selects[0].choices]
-    assert labels(parts) == [["🔄", "⭐", "Details", "Remix", "Delete"]]
+    assert labels(parts) == [["🔄 Again", "⭐ Keep", "Details", "Remix", "Delete"]]
 
 
 def test_every_button_says_what_it_does_in_its_custom_id():
@@ -268,7 +278,7 @@ def test_a_view_never_dies():
 
 def test_a_pressed_star_is_green_and_others_keep_their_style():
     def style(**changes: object) -> discord.ButtonStyle:
-        button = Button(label="⭐", action=Action(verb=Verb.FAVOURITE, job_id=JOB), **changes)  # type: ignore[arg-type]
+        button = Button(label="⭐ Keep", action=Action(verb=Verb.FAVOURITE, job_id=JOB), **changes)  # type: ignore[arg-type]
         (item,) = items(message(Card(title="t", rows=((button,),))))
         assert isinstance(item, PressButton)
         return item.item.style
@@ -300,6 +310,28 @@ def test_too_many_rows_links_and_choices_are_cut_not_refused():
         parts = message(card)
         rules.message(body(parts), flags=0, files=set())
         assert len({item.row for item in items(parts)}) == min(limits.ROWS, len(card.rows) + len(card.selects) + 1)
+
+
+def numbered(count: int) -> tuple[tuple[Button, ...], ...]:
+    return tuple((Button(label=str(number), action=Action(verb=Verb.PICK, job_id=JOB, index=number)),) for number in range(count))
+
+
+def test_rows_that_have_no_room_beside_selects_are_packed_closer():
+    select = Select(placeholder="p", choices=tuple(each[0] for each in numbered(30)[20:29]))
+    card = Card(title="t", rows=numbered(5), selects=(select, select), links=(Link(label="paint", url="https://pictures.example/1"),))
+    assert labels(message(card)) == [["0", "1", "2", "3", "4"], ["paint"]], "nothing is lost"
+    rules.message(body(message(card)), flags=0, files=set())
+
+
+def test_what_has_no_room_at_all_is_the_last_of_the_buttons_never_a_link():
+    select = Select(placeholder="p", choices=(Button(label="x", action=Action(verb=Verb.VARY, job_id=JOB, index=99)),))
+    rows = tuple(tuple(each[0] for each in numbered(30)[5 * row : 5 * row + 5]) for row in range(5))
+    card = Card(title="t", rows=rows, selects=(select, select), links=(Link(label="paint", url="https://pictures.example/1"),))
+    assert labels(message(card)) == [[str(number) for number in range(5 * row, 5 * row + 5)] for row in (0, 1)] + [["10", "11", "12", "13", "paint"]]
+
+
+def test_a_select_without_choices_is_none():
+    assert message(Card(title="t", selects=(Select(placeholder="p", choices=()),))).view is None
 
 
 def test_private_cards_look_like_public_ones():
@@ -361,6 +393,26 @@ def test_what_is_too_long_for_a_form_is_cut():
     value = box(cut).default or ""
     assert len(value) == limits.FORM_VALUE and value.endswith("…"), "a member sees that not all of it is there"
     assert box(modal(form_of(fields=(Field(name="words", label="l", value="x" * limits.FORM_VALUE),)))).default == "x" * limits.FORM_VALUE
+
+
+def test_a_form_asks_for_pictures_and_choices():
+    form = modal(
+        form_of(
+            fields=(
+                Field(name="images", label="Pictures", kind="picture", hint="Two to five"),
+                Field(name="sketch", label="Sketch", kind="picture", required=False),
+                Field(name="model", label="Model", kind="choice", choices=tuple((f"m{n}", f"Model {n}") for n in range(40)), value="m3", required=False),
+                Field(name="none", label="No choice", kind="choice"),
+            )
+        )
+    )
+    rules.modal(form.to_dict())
+    several, one, choice, text = (label["component"] for label in form.to_dict()["components"])
+    assert (several["type"], several["min_values"], several["max_values"]) == (19, 1, limits.FORM_FILES)
+    assert (one["min_values"], one["max_values"], one["required"]) == (0, 1, False)
+    assert len(choice["options"]) == limits.CHOICES and [each["value"] for each in choice["options"] if each.get("default")] == ["m3"]
+    assert text["type"] == 4, "a choice of nothing is asked for in words"
+    assert form.to_dict()["components"][0]["description"] == "Two to five"
 
 
 def test_every_form_there_is_can_be_opened():

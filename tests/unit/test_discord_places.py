@@ -11,11 +11,11 @@ import pytest
 from ulid import ULID
 
 from bot.chat.discord import limits
-from bot.chat.discord.places import CLOSED, TOO_LARGE, Way, closed, nonce, receipt_of, ways
+from bot.chat.discord.places import CLOSED, FREE, TOO_LARGE, Way, closed, nonce, receipt_of, ways
 from bot.domain import Card, Receipt, ReplyTo, Visibility
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-TOKEN, EDIT, POST, DIRECT = Way.TOKEN, Way.EDIT, Way.POST, Way.DIRECT
+TOKEN, EDIT, POST, BESIDE, DIRECT = Way.TOKEN, Way.EDIT, Way.POST, Way.BESIDE, Way.DIRECT
 PUBLIC, PRIVATE, LETTER = (Card(title="a fox", visibility=each) for each in (Visibility.PUBLIC, Visibility.PRIVATE, Visibility.DIRECT))
 HERE = Receipt(platform="discord", channel="11", handle="22")
 UNSEEN = Receipt(platform="discord", channel="", handle="22")  # only its member sees it
@@ -34,7 +34,7 @@ DEAD = timedelta(0)
 @pytest.mark.parametrize(
     ("reply_to", "card", "receipt", "found"),
     [
-        # a token that lives comes first, wherever the card stands
+        # a token that lives comes first, where its answer waits or is the card's own
         (reply(), PUBLIC, None, (TOKEN, POST, DIRECT)),
         (reply(), PUBLIC, HERE, (TOKEN, EDIT, POST, DIRECT)),
         (reply(), PUBLIC, UNSEEN, (TOKEN, POST, DIRECT)),
@@ -50,6 +50,10 @@ DEAD = timedelta(0)
         (reply(left=DEAD), PRIVATE, None, (DIRECT,)),
         (reply(left=DEAD), PRIVATE, UNSEEN, (DIRECT,)),
         (reply(left=DEAD), LETTER, None, (DIRECT,)),
+        # a copy leaves alone what stands in the channel
+        (reply(), LETTER, None, (DIRECT,)),
+        (reply(), LETTER, HERE, (EDIT, DIRECT)),
+        (reply(user=""), LETTER, None, ()),
         (reply(left=DEAD), PRIVATE, HERE, (EDIT, DIRECT)),
         # where the bot may not post
         (reply(can_post=False), PUBLIC, None, (TOKEN, DIRECT)),
@@ -65,12 +69,44 @@ DEAD = timedelta(0)
     ],
 )
 def test_the_ways_in_their_order(reply_to: ReplyTo, card: Card, receipt: Receipt | None, found: tuple[Way, ...]):
-    assert ways(reply_to, card, receipt, NOW) == found
+    assert ways(reply_to, card, receipt, NOW, receipt.handle if receipt else FREE) == found
+
+
+OTHER = "33"  #: the message in which a sibling's card stands
+AWAY = {"can_post": False}
+
+
+@pytest.mark.parametrize(
+    ("reply_to", "card", "receipt", "original", "followed", "found"),
+    [
+        # the first answer is another job's: it is left alone
+        (reply(), PUBLIC, None, OTHER, 0, (POST, DIRECT)),
+        (reply(), PUBLIC, HERE, OTHER, 0, (EDIT, POST, DIRECT)),
+        (reply(), PRIVATE, None, OTHER, 0, (BESIDE, DIRECT)),
+        (reply(), PRIVATE, UNSEEN, OTHER, 0, (TOKEN, DIRECT)),
+        (reply(left=DEAD), PRIVATE, None, OTHER, 0, (DIRECT,)),
+        # where the bot may not post, beside it: five times
+        (reply(**AWAY), PUBLIC, None, OTHER, 0, (BESIDE, DIRECT)),
+        (reply(**AWAY), PUBLIC, None, OTHER, limits.FOLLOWUPS - 1, (BESIDE, DIRECT)),
+        (reply(**AWAY), PUBLIC, None, OTHER, limits.FOLLOWUPS, (DIRECT,)),
+        (reply(**AWAY), PRIVATE, None, OTHER, limits.FOLLOWUPS, (DIRECT,)),
+        (reply(), PRIVATE, None, OTHER, limits.FOLLOWUPS, (BESIDE, DIRECT)),
+        (reply(**AWAY), PUBLIC, HERE, OTHER, 1, (TOKEN, EDIT, DIRECT)),
+        # nobody knows whose it is: it is touched only where nothing else reaches the card
+        (reply(), PUBLIC, None, None, 0, (POST, DIRECT)),
+        (reply(), PUBLIC, HERE, None, 0, (EDIT, POST, DIRECT)),
+        (reply(**AWAY), PUBLIC, HERE, None, 0, (TOKEN, EDIT, DIRECT)),
+        (reply(), PRIVATE, UNSEEN, None, 0, (TOKEN, DIRECT)),
+        (reply(**AWAY), PUBLIC, None, None, 0, (DIRECT,)),
+    ],
+)
+def test_an_answer_belongs_to_one_card(reply_to: ReplyTo, card: Card, receipt: Receipt | None, original: str | None, followed: int, found: tuple[Way, ...]):
+    assert ways(reply_to, card, receipt, NOW, original, followed) == found
 
 
 def test_ways_follow_the_clock():
     reply_to = reply(left=timedelta(minutes=15), can_post=False)
-    found = [ways(reply_to, PUBLIC, HERE, NOW + timedelta(seconds=seconds))[0] for seconds in (0, 600, 889, 890, 901)]
+    found = [ways(reply_to, PUBLIC, HERE, NOW + timedelta(seconds=seconds), HERE.handle)[0] for seconds in (0, 600, 889, 890, 901)]
     assert found == [TOKEN, TOKEN, TOKEN, EDIT, EDIT]
 
 

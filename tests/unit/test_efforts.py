@@ -52,6 +52,9 @@ def test_a_draft_is_refused_where_it_would_leave_out_what_is_asked() -> None:
         drafted(imagine(source="s"), SWIFT)
     with pytest.raises(UnsupportedOperation, match="--draft with --no"):
         drafted(imagine(unwanted=("rain",)), SWIFT)
+    with pytest.raises(UnsupportedOperation, match="--draft with --chaos"):
+        drafted(imagine(chaos=0.5), SWIFT)
+    assert quickened(imagine(chaos=0.5), SWIFT).steps == 4
     guided = replace(SWIFT, draft=Effort(steps=8, guidance=2.0))
     assert drafted(imagine(source="s", unwanted=("rain",)), guided).steps == 8
 

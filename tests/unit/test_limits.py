@@ -86,8 +86,19 @@ def test_finishing_a_picture_is_part_of_its_price() -> None:
     assert best == pytest.approx(limits.megapixel_steps(replace(GRID, enlarge=4)) - limits.megapixel_steps(GRID))  # only what is kept is enlarged
 
 
+@pytest.mark.parametrize("count", [1, 2, 4, 9])
+def test_a_relaxed_job_costs_half_and_asks_as_much_of_the_device(count: int) -> None:
+    request = replace(GRID, count=count)
+    full = limits.cost(request, POCKET)
+    assert limits.price(request, POCKET, relaxed=False) == full
+    half = limits.price(request, POCKET, relaxed=True)
+    assert half == full / 2
+    assert limits.work(half, True) == limits.work(full, False) == full
+
+
 def test_the_least_there_is_still_costs_something() -> None:
-    assert limits.cost(replace(GRID, count=1, steps=1, width=8, height=8), POCKET) == limits.QUANTUM
+    least = replace(GRID, count=1, steps=1, width=8, height=8)
+    assert limits.cost(least, POCKET) == limits.price(least, POCKET, relaxed=True) == limits.QUANTUM
 
 
 def test_a_credit_takes_the_time_of_a_default_grid() -> None:
@@ -117,5 +128,7 @@ def test_costs_are_positive_exact_multiples_that_grow_with_the_work(count: int, 
     cost = limits.cost(request, capabilities)
     assert cost > 0
     assert (cost / limits.QUANTUM).is_integer()
+    assert (limits.price(request, capabilities, relaxed=True) / limits.QUANTUM).is_integer()
+    assert cost / 2 <= limits.price(request, capabilities, relaxed=True) < cost / 2 + limits.QUANTUM
     assert limits.cost(replace(request, steps=steps + 1), capabilities) >= cost
     assert limits.cost(replace(request, count=count + 1), capabilities) >= cost

@@ -16,6 +16,8 @@ from bot.messages import LANGUAGES, Catalogue, number
 ROOT = Path(messages.__file__).parents[1]
 ID = re.compile(r"[a-z_]+\.[a-z_0-9]+")
 #: Callables whose first argument (or `message=`) is an id; the exceptions take `start` and `end` for themselves.
+#: Slack's methods, which look like ids.
+NO_IDS = {"chat.update", "chat.delete"}
 SPEAKERS = {"say", "t", "BadWords", "Refused", "NotFound", "OutOfCredits", "QueueFull", "BadPicture", "Fault", "UserError", "Said"}
 
 
@@ -74,7 +76,9 @@ def test_every_id_that_is_said_exists(english: Catalogue):
     assert not missing
     sections = {each.split(".")[0] for each in english}
     strays = {
-        each for each in spoken()[0] if each.split(".")[0] in sections - {"web", "queue", "list", "job"} and each not in english and not each.endswith(".html")
+        each
+        for each in spoken()[0] - NO_IDS
+        if each.split(".")[0] in sections - {"web", "queue", "list", "job"} and each not in english and not each.endswith(".html")
     }
     assert not strays
 
@@ -102,7 +106,7 @@ def test_every_text_can_be_filled_in(english: Catalogue):
         for text in [entry] if isinstance(entry, str) else entry.values():
             fields = dict(re.findall(r"\{(\w+)(?::(\w+))?\}", text))
             filled = english.say(message, **{"count": 2, **{name: sample[kind] for name, kind in fields.items()}})
-            assert "{" not in filled
+            assert "{" not in filled or "{{" in text
             assert filled.strip() == filled
 
 
@@ -110,7 +114,7 @@ def test_plural_forms_are_complete(english: Catalogue):
     for code, language in LANGUAGES.items():
         forms = {language.plural(count) for count in range(200)}
         for message, entry in Catalogue.load(code)._entries.items():
-            assert isinstance(entry, str) or set(entry) == forms, message
+            assert isinstance(entry, str) or set(entry) in (forms, {"other"} | forms), message
 
 
 def test_errors_are_one_short_message(english: Catalogue):

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.errors import BadWords
-from bot.prompts import Words, locate, parse, print_words
+from bot.prompts import Words, locate, parse, print_words, read_flags
 from bot.prompts.clean import clean
 from bot.prompts.flags import FLAGS, plain
 from engine.api import Lora, Part
@@ -28,7 +28,8 @@ def test_plain_words_are_one_part():
 def test_every_flag_is_read():
     words = parse(
         "a fox --ar 6:4 --seed 7 --no red hat, rain --n 2 --steps 12 --cfg 3.5 --strength .5 --model tiny --sampler DDIM --private in the snow"
-        " --stop 80 --best 8 --clip 0.5 --lora ink --lora paper:-0.25 --tile --video"
+        " --stop 80 --best 8 --clip 0.5 --lora ink --lora paper:-0.25 --tile --video --chaos 30 --repeat 3"
+        " --iw 1.5 --style muted --sref --sw 250 --sketch --relax"
     )
     assert words == Words(
         parts=(Part(text="a fox in the snow"),),
@@ -48,7 +49,17 @@ def test_every_flag_is_read():
         tile=True,
         video=True,
         private=True,
+        chaos=30,
+        repeat=3,
+        image_weight=1.5,
+        style="muted",
+        style_picture=True,
+        style_weight=250,
+        sketch=True,
+        relax=True,
     )
+    assert words.lane == "relax"
+    assert (parse("fox --fast").lane, parse("fox").lane) == ("fast", "")
 
 
 @pytest.mark.parametrize(
@@ -65,6 +76,9 @@ def test_every_flag_is_read():
         ("fox --s 250", "fox --stylize 250"),
         ("fox --lora=ink", "fox --lora ink:1"),
         ("fox --lora:ink:−.5 --lora a/b", "fox --lora ink:-0.5 --lora a/b:1"),
+        ("fox --c 30 --r 2", "fox --chaos 30 --repeat 2"),
+        ("fox —relax —sketch", "fox --sketch --relax"),
+        ("fox --IW=.5", "fox --iw 0.5"),
         ("cat:: dog", "cat::1 dog::1"),
         ("ｃａｔ：：２ dog", "cat::2 dog::1"),
         ("fo\u200bx \u202edear\u202c", "fox dear"),
@@ -114,8 +128,20 @@ def test_weights_make_parts():
         ("fox --seed 7 --seed 8", "words.twice", "--seed 8"),
         ("fox --ar 1:1 --size 64x64", "words.both", "--size 64x64"),
         ("fox --q 2 --steps 4", "words.both", "--steps 4"),
-        ("fox --chaos 30", "words.later_flag", "--chaos"),
-        ("fox --c 30", "words.later_flag", "--c"),
+        ("fox --chaos 101", "words.out_of_bounds", "101"),
+        ("fox --c much", "words.bad_integer", "much"),
+        ("fox --iw 3.1", "words.out_of_bounds", "3.1"),
+        ("fox --sw 1001", "words.out_of_bounds", "1001"),
+        ("fox --repeat 1", "words.out_of_bounds", "1"),
+        ("fox --r 11", "words.out_of_bounds", "11"),
+        ("fox --style --n 2", "words.no_value", "--style"),
+        ("fox --style ink,paper", "words.bad_name", "ink,paper"),
+        ("fox --sref=yes", "words.takes_nothing", "--sref=yes"),
+        ("fox --sref https://example.com/a.png", "words.link", "https://example.com/a.png"),
+        ("fox --sketch=https://example.com/a.png", "words.link", "--sketch=https://example.com/a.png"),
+        ("fox --fast --n 2 --relax", "words.both", "--relax"),
+        ("a::1 b::1 c::1 d::1 e::1 f::1 g::1 h::1 i j", "words.too_many_parts", "i j"),
+        ("a " + "(b:1.2) " * 12 + ":: (c:1.2) d", "words.too_many_emphases", "(c:1.2) d"),
         ("fox --stop 9", "words.out_of_bounds", "9"),
         ("fox --stop 80.5", "words.bad_integer", "80.5"),
         ("fox --best 17", "words.out_of_bounds", "17"),
@@ -149,18 +175,57 @@ def test_the_nearest_flag_is_offered():
     assert fault("fox --seed7")[2]["near"] == "seed"
 
 
-def test_flags_of_later_versions_are_all_refused_by_name():
-    later = [flag for flag in FLAGS if flag.later]
-    assert len(later) == 9
-    for flag in later:
-        for name in (flag.name, *flag.aliases):
-            assert fault(f"fox --{name} 1") == ("words.later_flag", f"--{name}", {"flag": flag.name})
+def test_a_link_among_the_words_is_told_only_where_a_picture_was_meant():
+    assert parse("fox --sref on a sign that says https://example.com").text == "fox on a sign that says https://example.com"
 
 
 def test_flags_have_one_meaning_each():
     names = [name for flag in FLAGS for name in (flag.name, *flag.aliases)]
     assert len(names) == len(set(names))
-    assert {flag.field for flag in FLAGS if flag.field} == set(Words.__dataclass_fields__) - {"parts"}
+    assert {flag.field for flag in FLAGS} == set(Words.__dataclass_fields__) - {"parts"}
+
+
+SETS = {"wide": "--ar 16:9 --q 2", "Calm": "--no crowds, noise --lora ink", "broken": "--ar 99:1", "wordy": "a fox --n 2", "n": "--seed 3"}
+
+
+def test_a_named_set_stands_for_its_flags():
+    assert locate("fox --wide --no rain --calm", SETS).words == parse("fox --ar 16:9 --q 2 --no rain, crowds, noise --lora ink")
+    assert locate("fox —wide at sea", SETS).words == parse("fox at sea --ar 16:9 --q 2")
+    assert locate("fox --n 2", SETS).words.count == 2, "a flag of ours stays ours"
+    text = "fox --wide at sea"
+    assert text[slice(*locate(text, SETS).places["aspect"])] == "--wide"
+    assert print_words(locate(text, SETS).words) == "fox at sea --ar 16:9 --quality 2"
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "place"),
+    [
+        ("fox --wide --ar 1:1", "words.twice", "--ar 1:1"),
+        ("fox --ar 1:1 --wide", "words.twice", "--wide"),
+        ("fox --calm --calm", "words.twice", "--calm"),
+        ("fox --wide --steps 3", "words.both", "--steps 3"),
+        ("fox --wide=2", "words.takes_nothing", "--wide=2"),
+        ("fox --broken", "words.broken_set", "--broken"),
+        ("fox --wordy", "words.broken_set", "--wordy"),
+        ("fox --wibe", "words.unknown_flag_near", "--wibe"),
+    ],
+)
+def test_a_mistake_with_a_set_names_its_place(text: str, message: str, place: str):
+    with pytest.raises(BadWords) as caught:
+        locate(text, SETS)
+    assert (caught.value.message, text[caught.value.start : caught.value.end]) == (message, place)
+
+
+def test_a_set_may_not_stand_for_a_set():
+    with pytest.raises(BadWords, match="broken_set"):
+        locate("fox --one", {"one": "--two", "two": "--n 2"})
+
+
+def test_flags_alone_are_read_and_words_among_them_are_a_mistake():
+    assert read_flags("--ar 3:2 --relax") == Words(aspect=(3, 2), relax=True)
+    with pytest.raises(BadWords) as caught:
+        read_flags("--n 2 fox")
+    assert (caught.value.message, caught.value.start) == ("words.only_flags_here", 6)
 
 
 def test_text_past_the_limit_is_refused_where_it_ends():
@@ -190,7 +255,8 @@ def test_spans_colour_every_word():
 pieces = st.sampled_from(
     ["fox", "in the snow", "::", "::2", "::-0.5", "--seed 7", "—seed", "--no a, b", "--ar 3:2", "--", "—", "--n", "2", " ", ",", ":", "é", "e\u0301", "ｆ",
      "\u200b", "\u202e", "--q .5", "--private", "-seed", "=", "\ud800", "가", "\u1161", "ﾞ", "--size 64x64", "--chaos", "https://a.b", "…", "´", "--cfg 3.10",
-     "(", ")", ":1.3)", "--lora ink:0.5", "--lora", "--draft", "--stop 80", "--s 7"]
+     "(", ")", ":1.3)", "--lora ink:0.5", "--lora", "--draft", "--stop 80", "--s 7", "--c 30", "--r 2", "--iw .5", "--style a", "--style", "--sref", "--sw 50",
+     "--sketch", "—relax", "--fast", "--wide", "—wide", "--calm", "--broken"]
 )  # fmt: skip
 any_text = st.one_of(st.text(max_size=200), st.lists(pieces, max_size=20).map("".join), st.lists(pieces, max_size=20).map(" ".join))
 
@@ -203,7 +269,7 @@ any_text = st.one_of(st.text(max_size=200), st.lists(pieces, max_size=20).map(""
 @example("--no a,--seed")
 def test_any_text_parses_or_gives_one_mistake_that_lies_in_it(text: str):
     try:
-        located = locate(text)
+        located = locate(text, SETS)
     except BadWords as error:
         assert 0 <= error.start <= error.end <= len(text)
         assert error.start < error.end

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bot.errors import BadWords
-from bot.prompts import read
+from bot.errors import UserError
+from bot.prompts import prepare, read, read_list
 from bot.prompts.clean import MAX_LENGTH
 from bot.prompts.permutations import expand
 from bot.prompts.wildcards import fill
@@ -19,7 +19,8 @@ from engine.fake import FAKE_MODEL
 
 HOSTILE = [
     "(", "()", "(a:1.3)", "(a:1.3", "((a:1.3)", "a:", ":", "::", "a::1 ", "a(", ")", ":1.3)", "{", "{a,", "{a,b}", "{},", "\\", "\\,", "__", "__a", "__a__",
-    "_", "a_", "--n ", "--no a,", "—s ", "-", "e\u0301", "\u0301", "\u200b", "ｆ", "가", "a ", "--lora a:1 ", "--sede ",
+    "_", "a_", "--n ", "--no a,", "—s ", "-", "e\u0301", "\u0301", "\u200b", "ｆ", "가", "a ", "--lora a:1 ", "--sede ", "--w ", "--style ink ", "{a,b} --r 2 ",
+    "{ab} ", "a,b\n", "\"",
 ]  # fmt: skip
 
 
@@ -35,7 +36,7 @@ def steps(work: Callable[[], object]) -> int:
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        with suppress(BadWords):
+        with suppress(UserError):
             work()
     finally:
         sys.settrace(before)
@@ -48,8 +49,11 @@ def test_four_times_the_text_takes_four_times_the_steps(piece: str):
         long = (piece * MAX_LENGTH)[:MAX_LENGTH]
         return steps(lambda: work(long)) / max(500, steps(lambda: work(long[: MAX_LENGTH // 4])))
 
+    sets = {"w": "--no b", "x": "--n 2"}
     works: list[Callable[[str], object]] = [
         expand,
+        lambda text: prepare(text, lists={"a": ("b", "c")}, seed=int, sets=sets),
+        lambda text: read_list(text.encode("utf-8", "replace"), "a.csv", text),
         lambda text: fill(text, {"a": ("b",)}, 1),
         lambda text: read(text, (FAKE_MODEL,), lambda message, **_: message),
     ]

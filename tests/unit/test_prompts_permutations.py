@@ -9,10 +9,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bot.errors import BadWords
-from bot.prompts.permutations import MAX_PROMPTS, count, expand
+from bot.prompts.permutations import MAX_PROMPTS, count, expand, group_marks
 from bot.prompts.wildcards import fill, wildcards
 
 ANIMALS = {"animal": ("cat", "dog", "eel"), "Far-place_2": ("moon",), "empty": ()}
+
+
+def texts(text: str) -> list[str]:
+    return [each.text for each in expand(text)]
 
 
 def fault(text: str) -> tuple[str, str]:
@@ -35,11 +39,11 @@ def fault(text: str) -> tuple[str, str]:
         ("the {fox} and {{cat, dog}}", ["the {fox} and {cat}", "the {fox} and {dog}"]),
         ("{a,a}", ["a", "a"]),
         ("｛a，b｝", ["a", "b"]),
-        ("a fox\nin  the snow", ["a fox\nin  the snow"]),
+        ("a fox\nin  the snow", ["a fox in  the snow"]),
     ],
 )
 def test_groups_become_prompts(text: str, prompts: list[str]):
-    assert expand(text) == prompts
+    assert texts(text) == prompts
     assert count(text) == len(prompts)
 
 
@@ -56,8 +60,26 @@ def test_a_mistake_names_its_place(text: str, message: str, place: str):
     assert fault(text) == (message, place)
 
 
+def test_every_prompt_knows_the_way_back():
+    text = "a {big {red, blue},  small } car"
+    small = expand(text)[-1]
+    assert text[slice(*small.span(2, 7))] == "small"
+    assert text[slice(*small.span(8, 11))] == "car"
+
+
+def test_prompts_that_are_long_together_are_refused():
+    long = "x" * 5000
+    assert len(expand(f"{{{','.join('abcdefghijk')}}} {long}")) == 11
+    assert fault(f"{{{','.join('abcdefghijklm')}}} {long}") == ("words.prompts_too_long", "{a,b,c,d,e,f,g,h,i,j,k,l,m}")
+
+
+def test_the_marks_of_groups_are_found():
+    text = "{fox} {a, {b,c}} x\\,"
+    assert [text[start:end] for start, end in group_marks(text)] == ["{", ",", "{", ",", "}", "}"]
+
+
 def test_forty_are_allowed_and_counting_never_ends_in_expanding():
-    assert len(expand("{a,b,c,d} {a,b,c,d,e} {a,b}")) == MAX_PROMPTS
+    assert len(texts("{a,b,c,d} {a,b,c,d,e} {a,b}")) == MAX_PROMPTS
     assert count("{a,b}" * 1200) == 1_000_000
     assert fault("{a,b}" * 1200)[0] == "words.too_many_prompts"
     assert count("{," * 2000 + "}" * 2000) == 2001
@@ -76,6 +98,10 @@ def test_any_text_expands_to_as_many_as_were_counted_or_gives_one_mistake(text: 
         assert 0 <= error.start < error.end <= len(text)
         return
     assert len(prompts) == number <= MAX_PROMPTS
+    for each in prompts:
+        assert len(each.origins) == len(each.text)
+        assert list(each.origins) == sorted(each.origins)
+        assert all(0 <= start < end <= len(text) for start, end in each.origins)
 
 
 @settings(max_examples=200, deadline=None)
@@ -88,35 +114,35 @@ def test_a_group_is_the_sum_of_its_options(tree: object):
         return [node] if isinstance(node, str) else [leaf for each in node for leaf in leaves(each)]  # type: ignore[attr-defined]
 
     assume(not isinstance(tree, str) and len(leaves(tree)) <= 6)
-    assert expand(written(tree)) == leaves(tree)
-    assert expand(f"{written(tree)} at {written(tree)}") == [f"{one} at {other}" for one in leaves(tree) for other in leaves(tree)]
+    assert texts(written(tree)) == leaves(tree)
+    assert texts(f"{written(tree)} at {written(tree)}") == [f"{one} at {other}" for one in leaves(tree) for other in leaves(tree)]
 
 
 # ------------------------------------------------------------------------------------------------ wildcards
 
 
 def test_a_seed_draws_the_same_words_everywhere():
-    drawn = [fill("__animal__ and __animal__", ANIMALS, seed) for seed in range(4)]
+    drawn = [fill("__animal__ and __animal__", ANIMALS, seed).text for seed in range(4)]
     assert drawn == ["eel and eel", "dog and cat", "eel and dog", "dog and dog"]
 
 
 def test_every_word_is_drawn_about_as_often():
-    drawn = [fill("__animal__", ANIMALS, seed) for seed in range(3000)]
+    drawn = [fill("__animal__", ANIMALS, seed).text for seed in range(3000)]
     assert all(900 < drawn.count(each) < 1100 for each in ANIMALS["animal"])
 
 
 def test_two_wildcards_of_one_list_are_drawn_apart():
-    pairs = {fill("__animal__ __animal__", ANIMALS, seed) for seed in range(200)}
+    pairs = {fill("__animal__ __animal__", ANIMALS, seed).text for seed in range(200)}
     assert len(pairs) == 9
 
 
 def test_names_mean_the_same_in_any_case_and_underscores_of_prose_stay():
-    assert fill("__FAR-place_2__, __init, __ and ____ snake_case _a_", ANIMALS, 1) == "moon, __init, __ and ____ snake_case _a_"
-    assert wildcards("__a____b__ ___c___") == ("a", "b", "c")
+    assert fill("__FAR-place_2__, __init, __ and ____ snake_case _a_", ANIMALS, 1).text == "moon, __init, __ and ____ snake_case _a_"
+    assert [name for _, _, name in wildcards("__a____b__ ___c___")] == ["a", "b", "c"]
 
 
 def test_what_a_list_holds_is_taken_as_it_stands():
-    assert fill("__loop__", {"loop": ("__loop__ {a,b}",)}, 5) == "__loop__ {a,b}"
+    assert fill("__loop__", {"loop": ("__loop__ {a,b}",)}, 5).text == "__loop__ {a,b}"
 
 
 @pytest.mark.parametrize(
@@ -139,4 +165,11 @@ def test_any_text_is_filled_or_gives_one_mistake(text: str, seed: int):
         assert 0 <= error.start < error.end <= len(text)
         return
     assert fill(text, ANIMALS, seed) == filled
-    assert (filled == text) == (not wildcards(text))
+    assert (filled.text == text) == (not wildcards(text))
+    assert len(filled.origins) == len(filled.text)
+    assert all(0 <= start < end <= len(text) for start, end in filled.origins)
+
+
+def test_words_that_grow_beyond_what_is_read_are_refused():
+    with pytest.raises(BadWords, match="too_long"):
+        fill("__long__ " * 1000, {"long": ("x" * 1000,)}, 1)

@@ -9,19 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import BadWords, Refused, UserError
-from bot.prompts import Source, Words, choose_model, complete, layered, locate, parse, read, resolve, snap
+from bot.prompts import Source, Words, choose_model, layered, layers, locate, parse, resolve, snap
 from engine.api import Capabilities, Effort, Emphasis, ImagineRequest, Lora, Part
 from engine.checks import check
 from engine.fake import FAKE_MODEL
 
 SWIFT = replace(FAKE_MODEL, draft=Effort(steps=1, lora="sketch"), quick=Effort(steps=4, lora="swift"))
 SIMPLE = replace(FAKE_MODEL, model="simple", operations=frozenset({"imagine"}), max_guidance=1.0, guidance=1.0, max_count=2)
-PICTURE = Source(digest="a" * 64, width=300, height=100)
+PICTURE = Source(digest="a" * 64, width=300, height=100, role="start")
 
 
 def made(text: str, capabilities: Capabilities = FAKE_MODEL, source: Source | None = None, *defaults: Words) -> ImagineRequest:
     located = locate(text)
-    return resolve(located.words, capabilities, seed=99, source=source, defaults=defaults, places=located.places)
+    return resolve(located.words, capabilities, seed=99, pictures=[source] if source else [], defaults=defaults, places=located.places)
 
 
 def fault(text: str, capabilities: Capabilities = FAKE_MODEL, source: Source | None = None) -> tuple[str, str]:
@@ -39,6 +39,23 @@ def test_flags_beat_preferences_beat_server_beat_model():
     preference, server = Words(steps=20, guidance=3.0), Words(steps=30, guidance=9.0, count=2)
     request = made("a fox --steps 10", FAKE_MODEL, None, preference, server)
     assert (request.steps, request.guidance, request.count, request.width) == (10, 3.0, 2, 128)
+
+
+def test_stored_preferences_become_layers():
+    member = {"flags": "--steps 20 --no fog --wide", "suffix": "in (ink:1.2)", "sets": {"wide": "--ar 16:9"}, "lane": "relax"}
+    server = {"flags": "--steps 30 --n 2 --fast --repeat 2", "model": "simple", "lane": None}
+    mine, theirs = layers(member, server)
+    assert mine == Words(parts=parse("in (ink:1.2)").parts, steps=20, unwanted=("fog",), aspect=(16, 9), relax=True)
+    assert theirs == Words(steps=30, count=2, fast=True, model="simple")
+    said = layered(parse("a fox --ar 1:1"), mine, theirs)
+    assert (said.steps, said.aspect, said.count, said.lane, said.model) == (20, (1, 1), 2, "relax", "simple")
+    assert layered(parse("a fox --fast"), mine, theirs).lane == "fast"
+
+
+def test_stored_nonsense_counts_as_unsaid():
+    nonsense = {"flags": "--steps many", "suffix": "::2", "sets": ["wide"], "lane": 7, "model": {"a": 1}}
+    assert layers(nonsense, {"flags": 3, "sets": {"a": 1, 2: "--n 2"}, "suffix": None}) == (Words(), Words())
+    assert layers({"flags": "a fox --n 2"}, {}) == (Words(), Words())
 
 
 def test_pictures_are_finished_unless_size_or_raw_says_otherwise():
@@ -132,9 +149,9 @@ def test_a_simpler_model_refuses_by_name():
     assert fault("a fox --no rain", SIMPLE) == ("words.cannot", "--no rain")
     assert fault("a fox --n 3", SIMPLE) == ("words.beyond_model", "--n 3")
     assert fault("a fox --cfg 2", SIMPLE) == ("words.beyond_model", "--cfg 2")
-    for flag in ("--stop 80", "--best 4", "--clip 0.5", "--lora ink", "--tile", "--video", "--draft", "--stylize 50"):
+    for flag in ("--stop 80", "--best 4", "--clip 0.5", "--lora ink", "--tile", "--video", "--draft", "--stylize 50", "--chaos 30"):
         assert fault(f"a {flag} fox", SIMPLE) == ("words.cannot", flag)
-    assert made("a fox --stop 100 --clip 0", SIMPLE).stop == 1
+    assert made("a fox --stop 100 --clip 0 --chaos 0", SIMPLE).stop == 1
     assert fault("a (red:1.2) fox (far:0.5)", SIMPLE) == ("refused.cannot", "(red:1.2)")
     assert fault("cat:: dog", SIMPLE) == ("refused.cannot", "")
     assert made("cat::2", SIMPLE).parts == (Part(text="cat", weight=2),)
@@ -144,14 +161,15 @@ def test_a_simpler_model_refuses_by_name():
 
 
 def test_every_flag_reaches_the_request():
-    request = made("a (red:1.3) (big:1) fox --stop 75 --best 8 --clip 0.5 --lora INK:0.5 --lora paper --tile --video")
+    request = made("a (red:1.3) (big:1) fox --stop 75 --best 8 --clip 0.5 --lora INK:0.5 --lora paper --tile --video --chaos 30")
     assert request.parts == (Part(text="a red big fox", emphasis=(Emphasis(start=2, end=5, weight=1.3),)),)
     assert (request.stop, request.best_of, request.clip, request.tile, request.video) == (0.75, 8, 0.5, True, True)
     assert request.loras == (Lora(name="ink", weight=0.5), Lora(name="paper"))
+    assert request.chaos == 0.3
 
 
 def test_defaults_a_model_knows_nothing_of_are_left_out():
-    default = Words(stop=50, best=8, clip=0.5, tile=True, video=True, draft=True, stylize=300, loras=(Lora(name="ink"), Lora(name="gone")))
+    default = Words(chaos=50, stop=50, best=8, clip=0.5, tile=True, video=True, draft=True, stylize=300, loras=(Lora(name="ink"), Lora(name="gone")))
     assert made("a fox", SIMPLE, None, default) == made("a fox", SIMPLE)
     assert made("a fox", FAKE_MODEL, None, default).loras == (Lora(name="ink"),)
     assert made("a fox --n 9", FAKE_MODEL, None, default).best_of == 0
@@ -168,6 +186,11 @@ def test_stylize_never_passes_what_the_model_takes(stylize: int, usual: float, m
     model = replace(FAKE_MODEL, guidance=usual, max_guidance=max(usual, most))
     weaker, stronger = (made(f"a fox --s {each}", model).guidance for each in (stylize, min(1000, stylize + 50)))
     assert 1 <= weaker <= stronger <= model.max_guidance
+
+
+def test_chaos_needs_steps_to_live_in():
+    assert fault("a fox --chaos 30 --steps 1") == ("words.cannot", "--chaos 30")
+    assert made("a fox --steps 1", FAKE_MODEL, None, Words(chaos=30)).chaos == 0
 
 
 def test_a_source_goes_as_far_as_the_models_card_says():
@@ -219,70 +242,22 @@ def test_models_are_chosen_by_name_whatever_the_case():
         choose_model(parse("a"), shelf, default="gone")
 
 
-# ------------------------------------------------------------------------------------------------ while typing
+def test_a_preferred_model_goes_before_the_usual_one_as_long_as_it_is_there():
+    shelf = (FAKE_MODEL, SIMPLE)
+    wishes = (Words(), Words(model="gone"), Words(model="Simple"), Words(model="fake"))
+    assert choose_model(parse("a"), shelf, default="fake", defaults=wishes) is SIMPLE
+    assert choose_model(parse("a --v fake"), shelf, defaults=wishes) is FAKE_MODEL
+    assert choose_model(parse("a"), shelf, defaults=wishes[:2]) is FAKE_MODEL
 
 
-def say(message: str, **parameters: object) -> str:
-    return message
+def test_a_style_nobody_put_in_is_no_silence():
+    assert fault("a fox --style ink") == ("words.unknown_style", "--style ink")
 
 
-def labels(text: str, at: int | None = None, own: tuple[str, ...] = ()) -> list[str]:
-    return [hint.label for hint in complete(text, len(text) if at is None else at, (FAKE_MODEL, SIMPLE), say, own)]
-
-
-def applied(text: str, label: str) -> str:
-    hint = next(hint for hint in complete(text, len(text), (FAKE_MODEL, SIMPLE), say) if hint.label == label)
-    return text[: hint.start] + hint.insert + text[hint.end :]
-
-
-def test_reading_prices_good_words_and_marks_bad_ones():
-    text = "a fox --sede 7"
-    reading = read(text, (FAKE_MODEL,), say, cost=lambda request, model: request.steps)
-    assert reading.mistake == "words.unknown_flag_near"
-    assert reading.mistake_at is not None
-    assert text[slice(*reading.mistake_at)] == "--sede"
-    assert (8 - 2, 12, "mistake") in reading.spans
-    assert read("a fox --seed 7", (FAKE_MODEL,), say, cost=lambda request, model: request.steps).cost == 8
-
-
-@given(st.text(max_size=80))
-def test_reading_and_completing_take_any_text(text: str):
-    for start, end, _ in read(text, (FAKE_MODEL,), say).spans:
-        assert 0 <= start < end <= len(text)
-    for at in range(0, len(text) + 1, 7):
-        for hint in complete(text, at, (FAKE_MODEL,), say, ["a fox"]):
-            assert 0 <= hint.start <= hint.end <= len(text)
-
-
-def test_an_empty_or_unfinished_box_is_no_mistake():
-    assert read("", (FAKE_MODEL,), say).mistake == ""
-    assert read("--seed 7", (FAKE_MODEL,), say).mistake == ""
-    assert read("a fox --strength 0.4", (FAKE_MODEL,), say).mistake == ""  # the picture lies beside the box
-
-
-def test_flags_complete():
-    assert labels("a fox --se") == ["--seed"]
-    assert labels("a fox --lora ink:1 --lo") == ["--lora"]
-    assert labels("a fox --lora ") == ["ink:0.8", "paper:0.8"]
-    assert labels("a fox --q") == ["--quality"]
-    assert labels("a fox --s")[0] == "--stylize"
-    assert "--seed" not in labels("a fox --seed 7 --")
-    assert "--chaos" not in labels("a fox --")
-    assert applied("a fox --se", "--seed") == "a fox --seed "
-
-
-def test_values_complete():
-    assert labels("a fox --ar 1") == ["1:1", "16:9", "1:2"]
-    assert labels("a fox --model ") == ["fake", "simple"]
-    assert labels("a fox --sampler eu") == ["EulerDiscreteScheduler"]
-
-
-def test_the_models_words_complete_also_of_two_words():
-    assert labels("a fo") == ["fox"]
-    assert applied("a fox in the snow, 3d re", "3d render") == "a fox in the snow, 3d render"
-    assert labels("a fox --no sn") == ["snow"]
-
-
-def test_own_prompts_and_examples_come_first():
-    assert labels("a", own=("a red fox", "a red fox", "b")) == ["a red fox", "apple"]
-    assert labels("")[:1] == [FAKE_MODEL.examples[0]]
+def test_too_many_parts_are_told_also_where_a_style_brought_them():
+    parts = tuple(Part(text=each) for each in "abcdefghi")
+    with pytest.raises(Refused, match="too_many_parts"):
+        resolve(Words(parts=parts), FAKE_MODEL, seed=1)
+    emphasis = tuple(Emphasis(start=at, end=at + 1, weight=1.2) for at in range(13))
+    with pytest.raises(Refused, match="too_many_emphases"):
+        resolve(Words(parts=(Part(text="x" * 13, emphasis=emphasis),)), FAKE_MODEL, seed=1)

@@ -292,6 +292,25 @@ async def test_eta_is_the_work_ahead_and_ones_own_at_the_measured_pace(store: Sq
     assert await queue.eta(replace(first, id="0" * 26)) is None, "nobody knows it"
 
 
+async def test_a_relaxed_jobs_eta_is_that_of_its_work_not_of_its_price(store: SqlStore, device: Device) -> None:
+    (quick, relaxed) = (await submit(store, job(cost=1.0, model="fake"), job(cost=1.0, model="fake", relaxed=True))).jobs
+    queue = Queue(store, device, device.draw, worker="w")
+    (_, one), (ahead, three) = await queue.eta(quick) or (0, 0.0), await queue.eta(relaxed) or (0, 0.0)
+    assert (ahead, three) == (1, pytest.approx(3 * one))
+
+
+async def test_relaxed_jobs_are_drawn_when_there_is_room_and_nobody_else_waits(store: SqlStore, device: Device) -> None:
+    device.rows = 1
+    (relaxed,) = (await submit(store, job(relaxed=True))).jobs
+    quick = (await submit(store, job(BOB), job(BOB))).jobs
+    async with running(store, device):
+        for each in (*quick, relaxed):
+            await until(lambda each=each: each.id in device.gates)
+            device.gates[each.id].set()
+        await until(ended(store, *quick, relaxed))
+    assert device.drawing == [each.id for each in (*quick, relaxed)]
+
+
 async def test_eta_of_a_job_whose_model_left_the_shelf_is_the_default_ones(store: SqlStore, device: Device) -> None:
     here, gone = (await submit(store, job(model="fake"), job(model="gone"))).jobs
     queue = Queue(store, device, device.draw, worker="w")

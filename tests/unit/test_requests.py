@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -57,13 +57,26 @@ requests = st.one_of(
         stop=numbers,
         best_of=counts,
         clip=numbers,
+        chaos=numbers,
         synthesis=st.booleans(),
         video=st.booleans(),
         enlarge=counts,
         **sized,
     ),
     st.builds(UpscaleRequest, model=text, source=text, factor=counts, creative=st.booleans(), parts=parts, strength=numbers, **sized),
-    st.builds(MorphRequest, model=text, before=parts, after=parts, unwanted=texts, frames=counts, scheduler=st.none() | text, **sized),
+    st.builds(
+        MorphRequest,
+        model=text,
+        before=parts,
+        after=parts,
+        unwanted=texts,
+        frames=counts,
+        scheduler=st.none() | text,
+        source=st.none() | text,
+        strength=numbers,
+        enlarge=counts,
+        **sized,
+    ),
 )
 
 
@@ -115,10 +128,25 @@ FROZEN: list[tuple[str, Request]] = [
         '"seed": 7, "width": 128, "height": 128}',
         UpscaleRequest(model="pocket", source="cd" * 32, factor=4, seed=7, width=128, height=128),
     ),
+    (
+        '{"kind": "morph", "v": 1, "model": "pocket", "before": [{"text": "a fox", "weight": 1.0, "emphasis": []}], '
+        '"after": [{"text": "a cat", "weight": 1.0, "emphasis": [{"start": 2, "end": 5, "weight": 1.3}]}], "unwanted": [], "seed": 7, "width": 128, '
+        '"height": 128, "frames": 8, "steps": 16, "guidance": 2.0, "scheduler": null}',
+        MorphRequest(
+            model="pocket",
+            before=(Part(text="a fox"),),
+            after=(Part(text="a cat", emphasis=(Emphasis(start=2, end=5, weight=1.3),)),),
+            seed=7,
+            width=128,
+            height=128,
+            steps=16,
+            guidance=2.0,
+        ),
+    ),
 ]
 
 
-@pytest.mark.parametrize(("written", "meant"), FROZEN, ids=["imagine", "upscale"])
+@pytest.mark.parametrize(("written", "meant"), FROZEN, ids=["imagine", "upscale", "morph"])
 def test_what_was_written_before_is_read_as_it_was_meant(written: str, meant: Request) -> None:
     assert request_from_dict(json.loads(written)) == meant
 
@@ -147,6 +175,7 @@ def test_the_pictures_of_a_request_are_named_once_each() -> None:
         control=Control(kind="edges", picture="c"),
     )
     assert request.pictures == ("s", "m", "x", "p", "c")
+    assert replace(_plain(MorphRequest), source="s").pictures == ("s",)
     assert _plain(MorphRequest).pictures == () and _plain(UpscaleRequest).pictures == ("0" * 64,)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from bot.chat.slack import blocks, home, limits
+from bot.chat.slack import blocks, forms, home, limits
 from bot.domain import Action, Button, Card, Field, Form, Link, Picture, Resend, Select, Status, Verb, Visibility, Wallet
+from bot.messages import Catalogue
 from tests.fakes.slack.blocks import BlockKit
 from tests.fakes.slack.readers import Readable, unescaped
 from tests.fakes.slack.world import unescaped_in
 from tests.fakes.studio import NOW
-from tests.unit.house import ENGLISH
 
+ENGLISH = Catalogue.load("en")
 JOB = "01KD0000000000000000000001"
 NASTY = "*a* _b_ ~c~ `d` ```e``` <!channel> <@U123> & &amp; :f: \n> g"
 
@@ -130,9 +131,9 @@ def test_forms_fit_and_say_which_words_they_cut() -> None:
         title="A title that is rather long & <odd>",
         fields=(Field(name="words", label="What to draw", value="x" * 6000, long=True), Field(name="more", label="More", required=False)),
     )
-    view = blocks.modal(form, ENGLISH, "{}")
+    view = forms.modal(form, ENGLISH, "{}")
     assert BlockKit(lambda named: True).view(view) == []
-    assert blocks.shortened(form) == ("words",)
+    assert forms.shortened(form) == ("words",)
     assert [block["block_id"] for block in view["blocks"]] == ["field:words", "field:more"]
     assert [block["optional"] for block in view["blocks"]] == [False, True]
 
@@ -147,11 +148,11 @@ def test_the_home_tab_fits_whatever_was_drawn() -> None:
     assert [text for text, _ in kit.mrkdwn if unescaped_in(text)] == []
     made = Read(view["blocks"])
     assert "7.25 credits" in made.plain
-    assert made.labels == ["Cancel"] * 5 + ["Show"] * 6
+    assert made.labels == ["Imagine …", *["Cancel"] * 5, *["Show"] * 6]
     assert home.view(wallet, [], [], {}, ENGLISH)["blocks"]
 
 
-def test_commands_are_spelled_as_they_are_typed_in_slack():
+def test_commands_are_spelled_as_they_are_typed_in_slack() -> None:
     assert blocks.spelled("Try /help, or /imagine a fox; see https://example.org/help and /helper.") == (
         "Try /wordup help, or /imagine a fox; see https://example.org/help and /helper."
     )

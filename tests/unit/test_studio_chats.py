@@ -23,7 +23,7 @@ from bot.presses import DRAWS, IN_PLACE, QUIET, kept_whole
 from bot.studio import WordUpStudio
 from engine.api import UpscaleRequest
 from tests.contract.stores import sqlite_url  # noqa: F401  (a fixture)
-from tests.unit.house import ADA, BOB, ENGLISH, LIMITS, House, button, open_house
+from tests.unit.house import ADA, BOB, ENGLISH, LANGUAGES, LIMITS, House, button, open_house
 from tests.unit.test_cards import labels, shown
 
 CLOSED = ReplyTo(platform="web", channel="closed", can_post=False)
@@ -64,7 +64,7 @@ async def studio_of(house: House, clock: Clock, link: Callable[[Actor], str] | N
         house.engine,
         house.queue,
         house.board,
-        ENGLISH,
+        LANGUAGES,
         LIMITS,
         clock=clock,
         new_id=lambda: str(ULID()),
@@ -106,7 +106,7 @@ async def test_upscale_of_a_job_enlarges_its_picture(house: House):
     assert await size_of(house, large) == (2 * width, 2 * height)
     made = (await house.shown(large)).job
     assert made.parent == Origin(job_id=one.job_id, verb=Verb.UPSCALE.value, index=0)
-    assert large.title == "a fox" and large.text.endswith(say("card.parent_x"))
+    assert large.title == "a fox" and large.text.endswith("Enlarged from “a fox”.")
     assert await house.balance() == pytest.approx(before - made.cost) and made.cost > 0
 
 
@@ -337,10 +337,16 @@ async def test_a_reaction_is_no_click(clicks: Clicks):
     assert len(made) == 2 and "" not in made
 
 
+#: What some verbs need to be told.
+ARGUMENTS = {Verb.UPSCALE: "2", Verb.CREATIVE: "2", Verb.ZOOM: "2", Verb.PAN: "l", Verb.CHOOSE: "lane=relax", Verb.ASK: "flags"}
+#: Answered with a form at once (a part of a picture: where there is no page to paint on).
+ASK = (Verb.REMIX, Verb.ASK, Verb.REGION)
+
+
 @pytest.mark.parametrize("verb", sorted(Verb))
 async def test_only_buttons_that_draw_are_watched(clicks: Clicks, verb: Verb):
     house, studio, _, grid = clicks
-    action = Action(verb=verb, job_id=grid.job_id, index=0, argument="2" if verb is Verb.UPSCALE else "")
+    action = Action(verb=verb, job_id=grid.job_id, index=0, argument=ARGUMENTS.get(verb, ""))
     first, second = (studio.greet(house.press(action)) for _ in range(2))
     assert first.card is None
     assert (second.card is not None) == (verb in DRAWS)
@@ -349,13 +355,19 @@ async def test_only_buttons_that_draw_are_watched(clicks: Clicks, verb: Verb):
 # ------------------------------------------------------------------------------------------------ how a press is acknowledged
 
 
-@pytest.mark.parametrize("verb", [verb for verb in Verb if verb is not Verb.REMIX])
+@pytest.mark.parametrize("verb", ASK)
+async def test_a_button_that_asks_is_answered_with_its_form_at_once(still: House, verb: Verb):
+    ack = still.studio.greet(still.press(Action(verb=verb, job_id="0" * 26, index=0, argument=ARGUMENTS.get(verb, ""))))
+    assert ack.form is not None and ack.visibility is Visibility.PRIVATE
+
+
+@pytest.mark.parametrize("verb", [verb for verb in Verb if verb not in ASK])
 @pytest.mark.parametrize("private", [False, True])
 async def test_a_button_says_beforehand_who_sees_the_answer_and_whether_its_card_changes(still: House, verb: Verb, private: bool):
-    argument = ("2" if verb is Verb.UPSCALE else "") + ("p" if private else "")
+    argument = ARGUMENTS.get(verb, "") + ("p" if private and verb is not Verb.CHOOSE else "")
     ack = still.studio.greet(still.press(Action(verb=verb, job_id="0" * 26, index=0, argument=argument)))
     assert (ack.form, ack.card) == (None, None)
-    assert ack.in_place is (verb in (Verb.CANCEL, Verb.DELETE, Verb.FAVOURITE))
+    assert ack.in_place is (verb in (Verb.CANCEL, Verb.DELETE, Verb.FAVOURITE, Verb.CHOOSE, Verb.DISMISS))
     assert ack.visibility is (Visibility.PRIVATE if private or verb in QUIET else Visibility.PUBLIC)
 
 

@@ -1,14 +1,13 @@
 """Discord as a `ports.ChatAdapter`: what `bot.app` constructs, starts, pauses and closes.
 
 `client` is discord.py's, `commands` what it registers, `handlers` answers what members do, `places` writes cards and says where they can be written;
-`events` and `layout` are pure translators, `limits` Discord's numbers. Nothing is remembered in a live object: what a button does stands in its
-custom_id, what a reaction means in the store.
+`files` fetches, `events`, `layout` and `forms` are pure translators, `translations` speaks the members' languages, `limits` are Discord's numbers.
+Nothing that counts is remembered in a live object: what a button does stands in its custom_id, what a reaction means in the store; `memory` is convenience.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -20,13 +19,16 @@ from discord import app_commands
 
 from bot.chat.discord import commands
 from bot.chat.discord.client import Client, use_endpoints
+from bot.chat.discord.files import Files
 from bot.chat.discord.handlers import Handlers
+from bot.chat.discord.memory import Memory
 from bot.chat.discord.places import PLATFORM, Places
 from bot.chat.discord.presence import keep_presence
+from bot.chat.discord.translations import Translations
 from bot.chat.turns import Turns
-from bot.domain import Actor, Card, Receipt, ReplyTo
+from bot.domain import Actor, Card, Receipt, ReplyTo, Visibility
 from bot.errors import BotError, Fault
-from bot.messages import Catalogue
+from bot.messages import Catalogues
 from bot.ports import Memos, Studio
 
 log = structlog.get_logger(__name__)
@@ -37,7 +39,10 @@ LOGIN_PATIENCE = 20.0  #: seconds `start` waits for the first answer before it g
 
 
 class DiscordAdapter:
-    """Platform "discord". `cdn_hosts`: where members' attachments may be fetched. `max_upload`: bytes of one."""
+    """Platform "discord". `cdn_hosts`: where members' attachments may be fetched. `max_upload`: bytes of one.
+
+    `age_restricted`: Discord offers the commands to adults alone, in channels that are marked for them.
+    """
 
     platform = PLATFORM
 
@@ -45,17 +50,19 @@ class DiscordAdapter:
         self,
         *,
         token: str,
-        catalogue: Catalogue,
+        catalogues: Catalogues,
         memos: Memos,
         clock: Callable[[], datetime],
         cdn_hosts: frozenset[str],
         api_url: str = "https://discord.com/api/v10",
         gateway_url: str = "",
         max_upload: int = 20 * 2**20,
+        age_restricted: bool = False,
     ) -> None:
-        self._token, self._catalogue, self._memos, self._clock = token, catalogue, memos, clock
+        self._token, self._catalogues, self._memos, self._clock = token, catalogues, memos, clock
         self._hosts, self._api_url, self._gateway_url, self._max_upload = cdn_hosts, api_url, gateway_url, max_upload
-        self._turns = Turns()
+        self._age_restricted = age_restricted
+        self._turns, self._memory = Turns(), Memory()
         self._studio: Studio | None = None
         self._client: Client | None = None
         self._places: Places | None = None
@@ -65,7 +72,6 @@ class DiscordAdapter:
         self._first: asyncio.Future[None] | None = None
         self._here = asyncio.Event()
         self._paused = False
-        self._removals: OrderedDict[str, int] = OrderedDict()  # how often a reaction was taken away: part of its delivery's name
 
     # ------------------------------------------------------------------------------------------------ the port
 
@@ -89,8 +95,10 @@ class DiscordAdapter:
         self._paused = True
 
     async def show(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None) -> Receipt | None:
-        """See `ChatAdapter.show`. Waits for a handler that is about to place the same job's card."""
+        """See `ChatAdapter.show`. Waits for a handler that is about to place the same job's card, or another of the same command."""
         async with self._turns.turn(reply_to.delivery or card.job_id):
+            if card.visibility is Visibility.DIRECT:  # a copy: the job's card stands elsewhere
+                return await self._writer.show(reply_to, card, receipt, self._clock())
             found = receipt or self._turns.place(card.job_id)
             placed = await self._writer.show(reply_to, card, found, self._clock())
             self._turns.stands(card, placed)
@@ -129,7 +137,7 @@ class DiscordAdapter:
             client = self._client = Client(gateway_url=self._gateway_url, ready=self.ready)
             try:
                 await client.login(self._token)
-                self._places = Places(client, self._picture, self._catalogue)
+                self._places = Places(client, self._picture, self._catalogues, self._memory)
                 client.handlers = self._handlers(client, self._places)
                 await self._sync(client, client.handlers)
                 self._arrived(None)
@@ -168,21 +176,20 @@ class DiscordAdapter:
         return Handlers(
             client,
             places,
+            Files(client, self._session, self._hosts, self._max_upload),
             studio=self.studio,
             turns=self._turns,
-            catalogue=self._catalogue,
-            session=self._session,
-            hosts=self._hosts,
-            max_upload=self._max_upload,
+            catalogues=self._catalogues,
+            memory=self._memory,
             paused=lambda: self._paused,
-            removals=self._removals,
             busy=self._busy,
         )
 
     async def _sync(self, client: Client, handlers: Handlers) -> None:
         """Tell Discord of our commands, if they are not what it was told last."""
-        commands.register(client.tree, handlers, self._catalogue)
-        key, mark = f"discord:commands:{client.application_id}", commands.fingerprint(client.tree)
+        await client.tree.set_translator(Translations(self._catalogues))
+        commands.register(client.tree, handlers, self._catalogues, age_restricted=self._age_restricted)
+        key, mark = f"discord:commands:{client.application_id}", await commands.fingerprint(client.tree)
         if await self._memos.recall(key) == mark:
             return
         try:
@@ -194,7 +201,7 @@ class DiscordAdapter:
         log.info("discord.commands_synced")
 
     async def _keep_presence(self) -> None:
-        await keep_presence(self._here, lambda: self.client, lambda: self.studio, self._catalogue)
+        await keep_presence(self._here, lambda: self.client, lambda: self.studio, self._catalogues.first)
 
     # ------------------------------------------------------------------------------------------------ parts
 

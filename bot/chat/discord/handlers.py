@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,15 +16,17 @@ import aiohttp
 import discord
 import structlog
 
-from bot.chat.discord import events, layout, limits
+from bot.chat.discord import events, forms, layout, limits
 from bot.chat.discord.events import Found
+from bot.chat.discord.files import Files
+from bot.chat.discord.forms import Beside
 from bot.chat.discord.layout import Parts
+from bot.chat.discord.memory import Memory
 from bot.chat.discord.places import PLATFORM, Places, closed, receipt_of
-from bot.chat.fetching import Foreign, TooHeavy, Unreachable, fetch
 from bot.chat.turns import Turns
-from bot.domain import Ack, Action, Actor, Card, Command, Event, Hint, Inbound, Press, Receipt, Submit, Upload, Verb, Visibility
-from bot.errors import BadPicture, BotError, Refused, UserError
-from bot.messages import Catalogue
+from bot.domain import Ack, Action, Card, Command, Event, Hint, Inbound, Press, Receipt, Submit, Verb, Visibility
+from bot.errors import BotError, Refused, UserError
+from bot.messages import Catalogues
 from bot.ports import Studio
 from engine.api import Capabilities
 
@@ -36,67 +37,98 @@ Interaction = discord.Interaction[Any]
 #: Emoji that mean something, without their variation selectors. Everything else is people talking.
 EMOJI = frozenset({"1\u20e3", "2\u20e3", "3\u20e3", "4\u20e3", "🔄", "❌", "✉", "⭐"})
 UNKNOWN, ANSWERED = 10062, 40060  #: the interaction is too old; somebody (a twin process, a replay) has answered it
-REMEMBERED = 2048
-PRIVATELY = "private"  #: the context of a form that was asked for in private
+LOOK_UP = 1.5  #: seconds a question to the store may take before the acknowledgement, which has three
+NOTHING = Beside()
 
 
 class Handlers:
-    """`removals`: how often a reaction was taken away, part of its delivery's name; it outlives the connection. `hosts`: where pictures may be fetched.
-    `busy`: the tasks that answer something now.
-    """
+    """`memory` outlives the connection. `busy`: the tasks that answer something now."""
 
     def __init__(
         self,
         client: discord.Client,
         places: Places,
+        files: Files,
         *,
         studio: Studio,
         turns: Turns,
-        catalogue: Catalogue,
-        session: aiohttp.ClientSession,
-        hosts: frozenset[str],
-        max_upload: int,
+        catalogues: Catalogues,
+        memory: Memory,
         paused: Callable[[], bool],
-        removals: OrderedDict[str, int],
         busy: set[asyncio.Task[Any]],
     ) -> None:
-        self._client, self._places, self._studio, self._turns, self._catalogue = client, places, studio, turns, catalogue
-        self._session, self._hosts, self._max_upload, self._paused, self._removals, self._busy = session, hosts, max_upload, paused, removals, busy
+        self._client, self._places, self._files, self._studio, self._turns = client, places, files, studio, turns
+        self._catalogues, self._memory, self._paused, self._busy = catalogues, memory, paused, busy
 
     # ------------------------------------------------------------------------------------------------ what members do
 
-    async def commanded(self, interaction: Interaction, name: str, text: str = "", pictures: Sequence[Found] = (), *, private: bool = False) -> None:
-        """`private` is in the text already; a form that asks for the text remembers it."""
-        await self._hear(interaction, events.command(interaction, name, text, pictures), pictures, context=PRIVATELY if private else "")
+    async def imagine(self, interaction: Interaction, prompt: str, beside: Beside) -> None:
+        """Options count beside words, a picture or a list; without any the form asks for words, and they wait for it."""
+        enough = any(each.role in events.ENOUGH for each in beside.pictures)
+        text = beside.words(prompt, picture=enough)
+        pictures = beside.pictures if text or enough else ()
+        typed = {"aspect": beside.aspect, "style": beside.style, "model": beside.model}
+        await self._hear(interaction, events.command(interaction, "imagine", text, pictures), pictures, beside=beside, typed=typed)
+
+    async def commanded(
+        self, interaction: Interaction, name: str, text: str = "", pictures: Sequence[Found] = (), *, typed: Mapping[str, str] | None = None
+    ) -> None:
+        """`typed`: what stands in the fields of those names, should a form be opened; the pictures wait for it."""
+        event = events.command(interaction, name, text, pictures)
+        await self._hear(interaction, event, pictures, beside=Beside(pictures=tuple(pictures)), typed=typed)
 
     async def pressed(self, interaction: Interaction, action: str) -> None:
         await self._hear(interaction, events.press(interaction, action))
 
     async def submitted(self, interaction: Interaction) -> None:
-        event, context = events.submit(interaction)
-        if context == PRIVATELY:
-            event = replace(event, values={**event.values, "words": events.words(event.values.get("words", ""), private=True)})
-        if context in ("", PRIVATELY):
-            await self._hear(interaction, event)
+        event, told, files = events.submit(interaction)
+        key = forms.kept_under(told)
+        beside = self._memory.beside(key) if key else forms.read(told)
+        words = event.values.get("words", "")
+        if beside is None:
+            await self._refuse(interaction, "chat.form_forgotten", words)
             return
-        # The form was about a picture in a message: it is looked for only after the acknowledgement.
-        placeholder = (Found(url="", name="picture"),)
-        await self._hear(interaction, events.submit(interaction, placeholder)[0], find=lambda: self._meant(context))
+        pictures = (*beside.pictures, *files)
+        meant = (Found(url="", name="picture"),) if beside.message else ()
+        if any(beside.options):
+            enough = any(each.role in events.ENOUGH for each in (*meant, *pictures))
+            event = replace(event, values={**event.values, "words": beside.words(words, picture=enough)})
+        event = replace(event, uploads=events.placeholders((*meant, *pictures)))
+        if not beside.message:
+            await self._hear(interaction, event, pictures)
+            return
+        where = beside.message
+
+        async def find() -> Sequence[Found]:
+            return (*await self._files.of_message(where), *pictures)
+
+        await self._hear(interaction, event, find=find)  # it is looked for only after the acknowledgement
 
     async def imagine_from(self, interaction: Interaction, message: discord.Message) -> None:
         """Ask for the words to draw from this message's picture."""
-        event = events.command(interaction, "imagine")
         if self._paused() or not events.pictures(message):
             await self._refuse(interaction, "chat.paused" if self._paused() else "refused.no_picture_there")
             return
-        ack = self._studio.greet(event)
-        assert ack.form is not None  # noqa: S101  no words: there is nothing else to answer
-        await self._acknowledge(interaction, Ack(form=ack.form), context=f"{message.channel.id}/{message.id}")
+        ack = self._studio.greet(events.command(interaction, "imagine"))
+        await self._acknowledge(interaction, ack, beside=Beside(message=f"{message.channel.id}/{message.id}"))
 
-    async def upscale(self, interaction: Interaction, message: discord.Message) -> None:
+    async def on_message(self, interaction: Interaction, name: str, message: discord.Message) -> None:
         """Of a picture made here, or any other."""
         pictures = events.pictures(message)[:1]
-        await self._hear(interaction, events.command(interaction, "upscale", pictures=pictures), pictures, of=receipt_of(message))
+        await self._hear(interaction, events.command(interaction, name, pictures=pictures), pictures, of=receipt_of(message))
+
+    async def remix(self, interaction: Interaction, message: discord.Message) -> None:
+        """A job's words in a form; any other picture is one to start from. A form is a first response: its job is looked for before."""
+        try:
+            async with asyncio.timeout(LOOK_UP):
+                job_id = None if self._paused() else await self._studio.job_at(receipt_of(message))
+        except (BotError, TimeoutError):
+            await self._refuse(interaction, "error.fault")
+            return
+        if job_id is None:
+            await self.imagine_from(interaction, message)
+        else:
+            await self._hear(interaction, events.command(interaction, "remix", job_id=job_id))
 
     async def command_failed(self, interaction: Interaction, error: Exception) -> None:
         """A command of another version of ours, or a fault."""
@@ -111,12 +143,9 @@ class Handlers:
         if payload.member is not None and payload.member.bot:
             return  # one that marks every picture would have us draw for ever
         key = f"{payload.message_id}:{payload.user_id}:{emoji}"
-        removals = self._removals.get(key, 0)
+        removals = self._memory.removals(key)
         if not added:
-            self._removals[key] = removals + 1
-            self._removals.move_to_end(key)
-            if len(self._removals) > REMEMBERED:
-                self._removals.popitem(last=False)
+            self._memory.removed(key)
         if self._paused():
             return
         try:
@@ -131,7 +160,8 @@ class Handlers:
         if job_id is None or not (added or emoji.startswith("⭐")):
             return
         name = payload.member.display_name if payload.member else ""
-        event = events.reaction(payload, job_id, removals=removals, added=added, name=name)
+        locale = self._memory.locale(str(payload.user_id))
+        event = events.reaction(payload, job_id, removals=removals, added=added, name=name, locale=locale)
         ack = self._studio.greet(event)
         async with self._turns.turn(event.delivery_id):
             card = ack.card or await self._studio.handle(event)
@@ -147,44 +177,46 @@ class Handlers:
         *,
         find: Callable[[], Awaitable[Sequence[Found]]] | None = None,
         of: Receipt | None = None,
-        context: str = "",
+        beside: Beside = NOTHING,
+        typed: Mapping[str, str] | None = None,
     ) -> None:
         """Greet, acknowledge, handle, show. `find` looks for the pictures after the acknowledgement; `of` may be a message of a job of ours."""
         with self._at_work():
-            await self._heard(interaction, event, pictures, find, of, context)
+            if self._paused():
+                await self._refuse(interaction, "chat.paused")
+                return
+            ack = self._studio.greet(event)
+            if not await self._acknowledge(interaction, ack, beside=beside, typed=typed) or ack.form is not None or ack.card is not None:
+                return
+            await self._handle(interaction, event, ack, pictures, find, of)
 
-    async def _heard(
+    async def _handle(
         self,
         interaction: Interaction,
         event: Command | Press | Submit,
+        ack: Ack,
         pictures: Sequence[Found],
         find: Callable[[], Awaitable[Sequence[Found]]] | None,
         of: Receipt | None,
-        context: str,
     ) -> None:
-        if self._paused():
-            await self._refuse(interaction, "chat.paused")
-            return
-        ack = self._studio.greet(event)
-        if not await self._acknowledge(interaction, ack, context=context) or ack.form is not None or ack.card is not None:
-            return
         try:
-            if of is not None and (job_id := await self._studio.job_at(of)):
-                event = events.command(interaction, "upscale", job_id)
+            if of is not None and isinstance(event, Command) and (job_id := await self._studio.job_at(of)):
+                event = replace(event, job_id=job_id, uploads=())
             elif find is not None or pictures:
-                event = events.with_uploads(event, await self._fetch(await find() if find else pictures))
+                event = events.with_uploads(event, await self._files.fetched(await find() if find else pictures))
         except BotError as error:
-            await self._answer(interaction, event, ack, self._note(error))
+            await self._answer(interaction, event, ack, self._note(event.actor.locale, error))
             return
         async with self._turns.turn(event.delivery_id):
             await self._answer(interaction, event, ack, await self._studio.handle(event))
 
-    async def _acknowledge(self, interaction: Interaction, ack: Ack, *, context: str = "") -> bool:
+    async def _acknowledge(self, interaction: Interaction, ack: Ack, *, beside: Beside = NOTHING, typed: Mapping[str, str] | None = None) -> bool:
         """The first response, which decides for good who sees the answer. False when the interaction is somebody else's, or too old."""
+        self._memory.speaks(str(interaction.user.id), str(interaction.locale))
         unsure = False
         for attempt in (1, 2):
             try:
-                await self._respond(interaction, ack, context)
+                await self._respond(interaction, ack, beside, typed or {})
                 return True
             except discord.HTTPException as error:
                 if error.code == ANSWERED and unsure:
@@ -199,10 +231,14 @@ class Handlers:
                     raise
         raise AssertionError("unreachable")
 
-    async def _respond(self, interaction: Interaction, ack: Ack, context: str) -> None:
+    async def _respond(self, interaction: Interaction, ack: Ack, beside: Beside, typed: Mapping[str, str]) -> None:
         response = interaction.response
         if ack.form is not None:
-            form = layout.modal(ack.form, context)
+            beside, key = forms.without(beside, ack.form), str(interaction.id)
+            told, kept = forms.context(beside, ack.form, key)
+            if kept:
+                self._memory.keep(key, beside)
+            form = layout.modal(forms.prefilled(ack.form, typed), told)
             form.stop()  # discord.py needs not wait for it: what comes back names its form itself
             await response.send_modal(form)
         elif ack.card is not None:
@@ -216,10 +252,10 @@ class Handlers:
         """Write the card where the acknowledgement made room for it."""
         try:
             if ack.in_place and interaction.message is not None:
-                await self._change(interaction, card)
+                await self._change(interaction, event, card)
             elif ack.visibility is Visibility.PUBLIC and card.visibility is not Visibility.PUBLIC:
                 await interaction.delete_original_response()  # the room is public, the answer is not
-                await self._whisper(interaction, card)
+                await self._whisper(interaction, event, card)
             else:
                 await self._place(interaction, event, card)
         except (BotError, discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -234,30 +270,27 @@ class Handlers:
             if now.status is not None and now.status.ended:  # on the way here: its end went to the place before
                 self._turns.stands(now, await self._places.by_token(event.reply_to, now, event.actor, interaction.filesize_limit))
 
-    async def _whisper(self, interaction: Interaction, card: Card) -> None:
+    async def _whisper(self, interaction: Interaction, event: Inbound, card: Card) -> None:
         """To the member alone, beside the answer."""
+        await self._places.beside(event.reply_to, card, event.actor, interaction.filesize_limit, ephemeral=True)
 
-        async def send(parts: Parts) -> Any:
-            return await interaction.followup.send(**parts.to_send(), ephemeral=True, wait=True)
-
-        await self._places.written(send, card, self._member(interaction), interaction.filesize_limit)
-
-    async def _change(self, interaction: Interaction, card: Card) -> None:
+    async def _change(self, interaction: Interaction, event: Inbound, card: Card) -> None:
         """The message that was pressed becomes the card; a refusal is whispered and leaves it alone."""
         if card.job_id and card.status is None:  # deleted
             await interaction.delete_original_response()
-            await self._whisper(interaction, card)
+            await self._whisper(interaction, event, card)
         elif not card.job_id:
-            await self._whisper(interaction, card)
+            await self._whisper(interaction, event, card)
         else:
 
             async def send(parts: Parts) -> Any:
                 return await interaction.edit_original_response(**parts.to_edit())
 
-            await self._places.written(send, card, self._member(interaction), interaction.filesize_limit)
+            await self._places.written(send, card, event.actor, interaction.filesize_limit)
 
-    async def _refuse(self, interaction: Interaction, message: str) -> None:
-        await self._acknowledge(interaction, Ack(card=self._note(Refused(message))))
+    async def _refuse(self, interaction: Interaction, message: str, words: str = "") -> None:
+        """`words` are given back."""
+        await self._acknowledge(interaction, Ack(card=replace(self._note(str(interaction.locale), Refused(message)), code=words)))
 
     async def _answer_reaction(self, event: Event, ack: Ack, card: Card, payload: discord.RawReactionActionEvent) -> None:
         """A reaction has no answer of its own: what changes is changed, a child is posted, what is for one member goes to them directly."""
@@ -285,56 +318,26 @@ class Handlers:
         self._turns.stands(card, placed)
         await self._studio.placed(event, card, placed)
 
-    # ------------------------------------------------------------------------------------------------ pictures
-
-    async def _fetch(self, pictures: Sequence[Found]) -> list[Upload]:
-        """Raises BadPicture, Refused."""
-        fetched = []
-        for each in pictures:
-            try:
-                if each.size > self._max_upload:
-                    raise TooHeavy
-                data = await fetch(self._session, each.url, self._hosts, limit=self._max_upload)
-            except TooHeavy:
-                raise BadPicture("error.picture_too_heavy", limit=self._max_upload // 2**20) from None
-            except Foreign:
-                raise Refused("chat.foreign") from None
-            except Unreachable:
-                raise BadPicture("chat.unreachable") from None
-            fetched.append(Upload(name=each.name, data=data))
-        return fetched
-
-    async def _meant(self, context: str) -> Sequence[Found]:
-        """The picture of the message a form was opened on. Raises Refused."""
-        channel, _, handle = context.partition("/")
-        try:
-            message = await self._client.get_partial_messageable(int(channel)).get_partial_message(int(handle)).fetch()
-        except (discord.HTTPException, ValueError):
-            raise Refused("chat.gone") from None
-        found = events.pictures(message)[:1]
-        if not found:
-            raise Refused("refused.no_picture_there")
-        return found
-
     # ------------------------------------------------------------------------------------------------ while typing
 
     async def complete(self, interaction: Interaction, text: str) -> Sequence[Hint]:
-        return await self._studio.complete(self._member(interaction), text, len(text))
+        return await self._studio.complete(events.actor(interaction), text, len(text))
 
     def models(self) -> tuple[Capabilities, ...]:
         return self._studio.models()
 
     async def own_jobs(self, interaction: Interaction, search: str) -> list[tuple[str, str]]:
         """(words, id) of the member's newest jobs."""
-        page = await self._studio.history(self._member(interaction), search=search, limit=limits.CHOICES)
+        page = await self._studio.history(events.actor(interaction), search=search, limit=limits.CHOICES)
         return [(shown.job.words or shown.job.id, shown.job.id) for shown in page.items]
 
     # ------------------------------------------------------------------------------------------------ parts
 
-    def _note(self, error: BotError) -> Card:
+    def _note(self, locale: str, error: BotError) -> Card:
         """A sentence for the member; of a fault of ours they hear that it is one."""
-        text = self._catalogue.say(error.message, **error.parameters) if isinstance(error, UserError) else self._catalogue.say("error.fault")
-        return Card(title=self._catalogue.say("card.sorry"), text=text, visibility=Visibility.PRIVATE)
+        catalogue = self._catalogues.of(locale)
+        text = catalogue.say(error.message, **error.parameters) if isinstance(error, UserError) else catalogue.say("error.fault")
+        return Card(title=catalogue.say("card.sorry"), text=text, visibility=Visibility.PRIVATE)
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -345,10 +348,6 @@ class Handlers:
             yield
         finally:
             self._busy.discard(task)
-
-    @staticmethod
-    def _member(interaction: Interaction) -> Actor:
-        return Actor(platform=PLATFORM, id=str(interaction.user.id), name=interaction.user.display_name)
 
 
 def _brings(event: Inbound) -> bool:

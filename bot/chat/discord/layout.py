@@ -16,7 +16,8 @@ import discord
 from discord import ui
 
 from bot.chat.discord import limits
-from bot.domain import Button, Card, Form, Select
+from bot.chat.discord.events import role_of
+from bot.domain import Button, Card, Field, Form, Select
 
 STYLES = {
     "primary": discord.ButtonStyle.primary,
@@ -60,7 +61,7 @@ class PressSelect(ui.DynamicItem[ui.Select[ui.View]], template=r"w1s:[0-9]+"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
-    """A picture that goes along, already small enough."""
+    """A picture or a document that goes along, already small enough."""
 
     name: str
     data: bytes
@@ -91,11 +92,12 @@ class Parts:
         return {"content": self.content, "embeds": list(self.embeds), "attachments": list(self.files), "view": self.view}
 
 
-def message(card: Card, pictures: Sequence[Attached] = (), remarks: Sequence[str] = ()) -> Parts:
-    """`remarks` are sentences about the pictures (sent smaller, left out)."""
+def message(card: Card, pictures: Sequence[Attached] = (), remarks: Sequence[str] = (), documents: Sequence[Attached] = ()) -> Parts:
+    """`remarks` are sentences about the files (sent smaller, left out)."""
     small = [line for line in (_details(card) if card.status is not None else "", *remarks) if line]
     below = "".join(f"\n-# {escape(line)}" for line in small)
     files = [discord.File(io.BytesIO(each.data), each.name, description=each.alt[: limits.ALT] or None, spoiler=card.spoiler) for each in pictures]
+    files += [discord.File(io.BytesIO(each.data), each.name) for each in documents]
     title, rest = _title(card), _rest(card)
     embed = None
     content = title + rest + _code(card.code)[0] + below
@@ -114,16 +116,28 @@ def modal(form: Form, context: str = "") -> ui.Modal:
     """The form. `context` comes back behind a bar in the modal's custom_id; words too long for it are shown shortened."""
     shown = ui.Modal(title=form.title[: limits.FORM_TITLE], custom_id=(f"{form.name}|{context}" if context else form.name)[: limits.CUSTOM_ID], timeout=900)
     for field in form.fields[: limits.FORM_FIELDS]:
-        style = discord.TextStyle.long if field.long else discord.TextStyle.short
-        box: ui.TextInput[ui.Modal] = ui.TextInput(
-            custom_id=field.name,
-            style=style,
-            default=shorten(field.value, limits.FORM_VALUE) or None,
-            required=field.required,
-            max_length=limits.FORM_VALUE,
-        )
-        shown.add_item(ui.Label(text=field.label[: limits.FORM_LABEL], component=box))
+        shown.add_item(ui.Label(text=field.label[: limits.FORM_LABEL], description=field.hint[: limits.FORM_HINT] or None, component=_box(field)))
     return shown
+
+
+def _box(field: Field) -> ui.Item[ui.Modal]:
+    """What is filled in: words, a file (several for a field of that name in the plural), or one of some choices."""
+    if field.kind == "picture":
+        most = limits.FORM_FILES if field.name == f"{role_of(field.name)}s" else 1
+        return ui.FileUpload(custom_id=field.name, required=field.required, min_values=int(field.required), max_values=most)
+    if field.kind == "choice" and field.choices:
+        options = [
+            discord.SelectOption(label=label[: limits.CHOICE], value=value[: limits.CHOICE], default=value == field.value)
+            for value, label in field.choices[: limits.CHOICES]
+        ]
+        return ui.Select(custom_id=field.name, options=options, required=field.required, min_values=int(field.required))
+    return ui.TextInput(
+        custom_id=field.name,
+        style=discord.TextStyle.long if field.long else discord.TextStyle.short,
+        default=shorten(field.value, limits.FORM_VALUE) or None,
+        required=field.required,
+        max_length=limits.FORM_VALUE,
+    )
 
 
 def escape(text: str) -> str:
@@ -167,23 +181,34 @@ def _details(card: Card) -> str:
 
 def _view(card: Card) -> ui.View | None:
     """Selects, then buttons, then links; None when there is nothing to press."""
-    rows: list[list[ui.Item[Any]]] = [[PressSelect(_select(select, number))] for number, select in enumerate(card.selects)]
-    rows += [[PressButton(_button(button)) for button in row[: limits.ROW]] for row in card.rows]
-    links: list[ui.Item[Any]] = [
-        ui.Button(label=link.label[: limits.LABEL], url=link.url) for link in card.links if link.url.startswith(("https://", "http://"))
-    ]
-    if links and card.rows and len(rows[-1]) + len(links) <= limits.ROW:
-        rows[-1] += links
-    elif links:
-        rows.append(links[: limits.ROW])
+    rows = _rows(card)
     if not rows:
         return None
     view = ui.View(timeout=None)
-    for number, row in enumerate(rows[: limits.ROWS]):
+    for number, row in enumerate(rows):
         for item in row:
             item.row = number
             view.add_item(item)
     return view
+
+
+def _rows(card: Card) -> list[list[ui.Item[Any]]]:
+    """Five at most. Too many are packed closer; what still has no room is the last of the buttons: links lead to what cannot be reached otherwise."""
+    selects: list[list[ui.Item[Any]]] = [[PressSelect(_select(select, number))] for number, select in enumerate(card.selects[: limits.ROWS]) if select.choices]
+    buttons: list[list[ui.Item[Any]]] = [[PressButton(_button(button)) for button in row[: limits.ROW]] for row in card.rows if row]
+    leading = [link for link in card.links if link.url.startswith(("https://", "http://"))]
+    links: list[ui.Item[Any]] = [ui.Button(label=link.label[: limits.LABEL], url=link.url) for link in leading[: limits.ROW]]
+    room = limits.ROWS - len(selects)
+    rows = [list(row) for row in buttons]
+    if links and rows and len(rows[-1]) + len(links) <= limits.ROW:
+        rows[-1] += links
+    elif links:
+        rows.append(links)
+    if len(rows) > room:
+        kept = room * limits.ROW - len(links)
+        packed = [item for row in buttons for item in row][: max(kept, 0)] + links
+        rows = [packed[at : at + limits.ROW] for at in range(0, len(packed), limits.ROW)][:room]
+    return selects + rows
 
 
 def _button(button: Button) -> ui.Button[ui.View]:

@@ -3,12 +3,16 @@
 `ways` says in which order to try (pure); `Places` does it. A way that is closed for good (the token ran out, the message or the permission is
 gone) leads to the next; trouble that passes is raised, for the outbox to come back to. 429 and `retry_after` are discord.py's to wait for.
 
+Jobs of one command share its token. Its first answer belongs to the card that stands in it; the others are posted, or sent beside it where the bot may
+not post: at most five times in a place it is not in, so only ends are.
+
 A card that must be a new message carries a nonce made of the job's id: Discord gives back the message that has it instead of posting another, for
 some minutes, and that one is edited if it shows something older. Beyond those, a crash between posting and writing the receipt down can post an end twice.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -21,10 +25,11 @@ import structlog
 
 from bot.chat.discord import layout, limits
 from bot.chat.discord.layout import Attached, Parts
+from bot.chat.discord.memory import Memory
 from bot.chat.pictures import Fitted, fitted_async
-from bot.domain import Actor, Card, Picture, Receipt, ReplyTo, Visibility
+from bot.domain import Action, Actor, Card, Document, Picture, Receipt, ReplyTo, Visibility
 from bot.errors import NotFound
-from bot.messages import Catalogue
+from bot.messages import Catalogue, Catalogues
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +49,7 @@ CLOSED = frozenset(
         10013,  # unknown user
         10015,  # unknown webhook: the token is not known any more
         10062,  # unknown interaction
+        40094,  # as many messages beside an answer as there may be
         50001,  # missing access
         50005,  # the message is somebody else's
         50007,  # this user takes no direct messages
@@ -63,18 +69,38 @@ class Way(enum.Enum):
     TOKEN = "the interaction's answer"  # noqa: S105
     EDIT = "the bot's own message"
     POST = "a new message"
+    BESIDE = "beside the interaction's answer"
     DIRECT = "a direct message"
 
 
-def ways(reply_to: ReplyTo, card: Card, receipt: Receipt | None, now: datetime) -> tuple[Way, ...]:
-    """In the order to try. A receipt without a channel is an answer that only its member sees: the token alone reaches it."""
+FREE = ""  #: the token's first answer is still "thinking": nobody's
+NOBODY_KNOWS = None  #: it was not asked for, or cannot be
+
+
+def alive(reply_to: ReplyTo, now: datetime) -> bool:
+    """Whether its token still opens something."""
+    return bool(reply_to.token) and reply_to.expires_at is not None and now < reply_to.expires_at - limits.TOKEN_MARGIN
+
+
+def ways(reply_to: ReplyTo, card: Card, receipt: Receipt | None, now: datetime, original: str | None = NOBODY_KNOWS, followed: int = 0) -> tuple[Way, ...]:
+    """In the order to try. A receipt without a channel is an answer that only its member sees: the token alone reaches it.
+
+    `original`: the message in which the token's first answer stands, or FREE. `followed`: how many were sent beside it.
+    """
     found: list[Way] = []
-    if reply_to.token and reply_to.expires_at is not None and now < reply_to.expires_at - limits.TOKEN_MARGIN:
+    living, at = alive(reply_to, now), bool(reply_to.channel)
+    if card.visibility is Visibility.DIRECT:  # a copy: what stands in the channel is left alone
+        return (*((Way.EDIT,) if receipt is not None and receipt.channel else ()), *((Way.DIRECT,) if reply_to.user else ()))
+    posts = reply_to.can_post and at and card.visibility is Visibility.PUBLIC
+    theirs = receipt is None and bool(original)  # of another job of the same command
+    if living and (original == FREE if receipt is None else original == receipt.handle or not (receipt.channel and reply_to.can_post)):
         found.append(Way.TOKEN)
     if receipt is not None and receipt.channel and receipt.handle:
         found.append(Way.EDIT)
-    if reply_to.can_post and reply_to.channel and card.visibility is Visibility.PUBLIC:
+    if posts:
         found.append(Way.POST)
+    elif living and theirs and (reply_to.can_post or followed < limits.FOLLOWUPS):
+        found.append(Way.BESIDE)
     if reply_to.user:
         found.append(Way.DIRECT)
     return tuple(found)
@@ -98,30 +124,52 @@ def nonce(job_id: str, instead_of: str = "") -> str:
 class Places:
     """Writes cards with one client."""
 
-    def __init__(self, client: discord.Client, picture: Read, catalogue: Catalogue) -> None:
-        self._client, self._picture, self._catalogue = client, picture, catalogue
+    def __init__(self, client: discord.Client, picture: Read, catalogues: Catalogues, memory: Memory) -> None:
+        self._client, self._picture, self._catalogues, self._memory = client, picture, catalogues, memory
 
     # -- what goes along
 
     async def message(self, card: Card, owner: Actor, limit: int) -> Parts:
-        """The card with its pictures."""
-        attached: list[Attached] = []
+        """The card with its pictures and documents."""
+        catalogue = self._catalogues.of(owner.locale or self._memory.locale(owner.id))
         remarks: list[str] = []
-        for each in card.files[: limits.ATTACHMENTS]:
+        documents = await self._documents(card, owner, limit, remarks, catalogue)
+        attached: list[Attached] = []
+        files = card.files[: limits.ATTACHMENTS - len(documents)]
+        left = limit - sum(len(each.data) for each in documents)  # the limit is a message's
+        size = f"{limit / 2**20:.3g}"
+        for each in files:
             try:
                 data = each.data or await self._picture(owner, each.digest)
             except NotFound:
                 continue  # deleted meanwhile
-            room = limit // max(1, min(len(card.files), limits.ATTACHMENTS))  # the limit is a message's
-            sent = await _sent(each, data, room)
-            size = f"{limit / 2**20:.3g}"
+            sent = await _sent(each, data, left // len(files))
             if sent is None:
-                remarks.append(self._catalogue.say("card.clip_left_out" if each.moves else "card.left_out", limit=size))
+                remarks.append(catalogue.say("card.clip_left_out" if each.moves else "card.left_out", limit=size))
                 continue
             if sent.smaller:
-                remarks.append(self._catalogue.say("card.smaller", limit=size))
+                remarks.append(catalogue.say("card.smaller", limit=size))
             attached.append(Attached(name=sent.name, data=sent.data, alt=each.alt))
-        return layout.message(card, attached, list(dict.fromkeys(remarks)))
+        return layout.message(card, attached, list(dict.fromkeys(remarks)), documents)
+
+    async def _documents(self, card: Card, owner: Actor, limit: int, remarks: list[str], catalogue: Catalogue) -> list[Attached]:
+        """Those that fit, as they are; of the others a sentence, which points to the card's link where there is one."""
+        found: list[Attached] = []
+        for each in card.documents[: limits.ATTACHMENTS]:
+            data = await self._read(each, owner)
+            if data is None:
+                continue
+            if sum(len(one.data) for one in found) + len(data) > limit - limits.SMALLEST_ATTACHMENT * len(card.files):
+                remarks.append(catalogue.say("card.file_linked" if card.links else "card.file_left_out", name=each.name, limit=f"{limit / 2**20:.3g}"))
+            else:
+                found.append(Attached(name=each.name, data=data, alt=""))
+        return found
+
+    async def _read(self, document: Document, owner: Actor) -> bytes | None:
+        try:
+            return document.data or await self._picture(owner, document.digest)
+        except NotFound:
+            return None  # deleted meanwhile
 
     def limit(self, channel: str) -> int:
         """Bytes of a message's files there, as far as is known."""
@@ -138,7 +186,7 @@ class Places:
             except discord.HTTPException as error:
                 if (error.status == 413 or error.code == TOO_LARGE) and parts.files:
                     limit = min(limit, parts.size) // 2
-                elif error.status == 400 and not closed(error) and error.code != 40060 and (card.files or card.rows):
+                elif error.status == 400 and not closed(error) and error.code != 40060 and card != _bare(card):
                     log.error("discord.card_refused", job=card.job_id, error=error.text)
                     card = _bare(card)
                 else:
@@ -150,7 +198,7 @@ class Places:
         """By the first way that is open; None when there is none. Raises what may pass (5xx, connections, timeouts)."""
         owner = Actor(platform=PLATFORM, id=reply_to.user)
         unexplained: discord.HTTPException | None = None
-        for way in ways(reply_to, card, receipt, now):
+        for way in await self._ways(reply_to, card, receipt, now):
             try:
                 return await self._by(way, reply_to, card, receipt, owner)
             except discord.HTTPException as error:
@@ -166,30 +214,77 @@ class Places:
     async def change(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None, now: datetime) -> None:
         """Only where it stands already. Raises discord.HTTPException."""
         owner = Actor(platform=PLATFORM, id=reply_to.user)
-        way = next((each for each in ways(reply_to, card, receipt, now) if each in (Way.TOKEN, Way.EDIT)), None)
+        found = await self._ways(reply_to, card, receipt, now)
+        way = next((each for each in found if each in (Way.TOKEN, Way.EDIT)), None)
         if way is not None:
             await self._by(way, reply_to, card, receipt, owner)
+
+    async def _ways(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None, now: datetime) -> tuple[Way, ...]:
+        """`ways`, knowing whose the first answer is. It is asked for only by a job that stands nowhere yet, in another life than the command's."""
+        token = reply_to.token
+        original = None if (known := self._memory.original(token)) is None else FREE if receipt is None and _same(known[1], card.job_id) else known[0]
+        if known is None and receipt is None and card.visibility is not Visibility.DIRECT and alive(reply_to, now):
+            original = await self._first_answer(token, card.job_id)
+        return ways(reply_to, card, receipt, now, original, self._memory.followed(token))
+
+    async def _first_answer(self, token: str, job_id: str) -> str | None:
+        """FREE where it waits to be filled, or holds this very job's card; else the message that stands there; None where it cannot be reached."""
+        try:
+            message = await self._hook(token).fetch_message(ORIGINAL)  # type: ignore[arg-type]
+        except discord.HTTPException as error:
+            if not closed(error):
+                raise
+            return NOBODY_KNOWS
+        if message.flags.loading or _same(found := _job_of(message), job_id):
+            return FREE
+        self._memory.answered(token, str(message.id), found)
+        return str(message.id)
+
+    def _hook(self, token: str) -> discord.Webhook:
+        hook = discord.Webhook.partial(self._client.application_id or 0, token, client=self._client)
+        hook.type = discord.WebhookType.application  # only such a one sends what a member alone sees
+        return hook
 
     async def _by(self, way: Way, reply_to: ReplyTo, card: Card, receipt: Receipt | None, owner: Actor) -> Receipt:
         match way:
             case Way.TOKEN:
-                return await self.by_token(reply_to, card, owner, self.limit(reply_to.channel))
+                return await self.by_token(reply_to, card, owner, self.limit(reply_to.channel), receipt)
             case Way.EDIT:
                 assert receipt is not None  # noqa: S101  `ways` saw it
                 return await self.edited(receipt, card, owner)
             case Way.POST:
                 return await self.posted(reply_to.channel, card, owner, instead_of=receipt.handle if receipt else "")
+            case Way.BESIDE:
+                return await self.beside(reply_to, card, owner, self.limit(reply_to.channel))
             case Way.DIRECT:
                 return await self.direct(reply_to.user, card, owner, instead_of=receipt.handle if receipt else "")
 
-    async def by_token(self, reply_to: ReplyTo, card: Card, owner: Actor, limit: int) -> Receipt:
-        """The interaction's own answer, whether it is there already or still "thinking"."""
-        hook = discord.Webhook.partial(self._client.application_id or 0, reply_to.token, client=self._client)
+    async def by_token(self, reply_to: ReplyTo, card: Card, owner: Actor, limit: int, receipt: Receipt | None = None) -> Receipt:
+        """The interaction's own answer, whether it is there already or still "thinking"; or another message of its token, where `receipt` names one."""
+        hook, token = self._hook(reply_to.token), reply_to.token
+        known = self._memory.original(token)
+        first = receipt is None or (known is not None and receipt.handle == known[0])
+        handle: Any = ORIGINAL if first or receipt is None else int(receipt.handle)
 
         async def send(parts: Parts) -> discord.Message:
-            return await hook.edit_message(ORIGINAL, **parts.to_edit(), allowed_mentions=NOBODY)  # type: ignore[call-overload,no-any-return]
+            return await hook.edit_message(handle, **parts.to_edit(), allowed_mentions=NOBODY)
 
-        return receipt_of(await self.written(send, card, owner, limit))
+        message = await self.written(send, card, owner, limit)
+        if first:
+            self._memory.answered(token, str(message.id), card.job_id)
+        return receipt_of(message)
+
+    async def beside(self, reply_to: ReplyTo, card: Card, owner: Actor, limit: int, *, ephemeral: bool | None = None) -> Receipt:
+        """Another message of the interaction's token; by default as private as its card."""
+        hook = self._hook(reply_to.token)
+        hidden = card.visibility is not Visibility.PUBLIC if ephemeral is None else ephemeral
+
+        async def send(parts: Parts) -> discord.Message:
+            return await hook.send(**parts.to_send(), ephemeral=hidden, wait=True, allowed_mentions=NOBODY)
+
+        placed = receipt_of(await self.written(send, card, owner, limit))
+        self._memory.follow(reply_to.token)
+        return placed
 
     async def edited(self, receipt: Receipt, card: Card, owner: Actor) -> Receipt:
         place = self._client.get_partial_messageable(int(receipt.channel)).get_partial_message(int(receipt.handle))
@@ -250,5 +345,18 @@ def _shows(message: discord.Message, parts: Parts) -> bool:
     return same and (not parts.embeds or embeds == [each.description for each in parts.embeds])
 
 
+def _job_of(message: discord.Message) -> str:
+    """The job whose button stands in it first; empty where there is none."""
+    pressable = (child for row in message.components for child in getattr(row, "children", ()))
+    for child in pressable:
+        with contextlib.suppress(ValueError):
+            return Action.decode(str(getattr(child, "custom_id", ""))).job_id
+    return ""
+
+
+def _same(one: str, other: str) -> bool:
+    return bool(one) and one == other
+
+
 def _bare(card: Card) -> Card:
-    return replace(card, pictures=(), clip=None, rows=(), selects=(), links=())
+    return replace(card, pictures=(), clip=None, documents=(), rows=(), selects=(), links=())

@@ -1,4 +1,4 @@
-"""Card → blocks and a fallback text, Form → modal. Pure; `bot.chat.slack.posts` and `handlers` send what comes out.
+"""Card → blocks and a fallback text. Pure; `bot.chat.slack.posts` and `home` send what comes out. Forms are in `bot.chat.slack.forms`.
 
 Words of members stand in ``plain_text`` wherever Slack lets them, so that no asterisk of theirs becomes bold; three characters are escaped
 everywhere, as Slack asks for in every text object. Buttons carry their whole action in `value`: they work after a restart.
@@ -13,16 +13,22 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 
 from bot.chat.slack import limits
-from bot.domain import Button, Card, Form, Resend, Select, Status
+from bot.domain import Button, Card, Resend, Select, Status, Visibility
 
 Block = dict[str, Any]
 
 DIRECT = "wordup:direct"  #: action_id of the button that takes words into a direct message
 LINK = "wordup:link"  #: beginning of those of buttons that only lead somewhere
+IMAGINE = "wordup:imagine"  #: of the home tab's button that opens the form
 EVENT = "wordup_job"  #: of a message's metadata
 _CELLS = 10
 _ABREAST = 5  #: buttons that stand beside each other on a phone held sideways; links join a row up to here
-_COMMANDS = re.compile(r"(?<![\w/])/(history|info|queue|cancel|show|help|web)\b")
+#: The words of /wordup; /imagine stands for itself.
+SUBCOMMANDS = (
+    *("blend", "describe", "shorten", "morph", "history", "show", "info", "queue", "cancel", "upscale", "prefer", "settings"),
+    *("styles", "lists", "models", "web", "verify", "privacy", "remix", "help"),
+)
+_COMMANDS = re.compile(rf"(?<![\w/])/({'|'.join(SUBCOMMANDS)})\b(?!/)")
 _ALIKE = str.maketrans({"*": "∗", "`": "ˋ", "~": "∼"})
 _EDGE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")  #: an underscore that is not within a word
 _QUOTE = re.compile(r"^>+")
@@ -30,9 +36,16 @@ _NOTHING = "\u200b"  #: a space without width: what reads the prompt takes it ou
 
 
 class Catalogue(Protocol):
-    """Where every word comes from."""
+    """Where every word of one language comes from."""
 
     def say(self, message: str, /, **parameters: object) -> str: ...
+
+
+class Catalogues(Protocol):
+    """All languages."""
+
+    def of(self, locale: str) -> Catalogue:
+        """The one for an IETF tag; for an empty one that of members whose language nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +152,8 @@ def bar(percent: int) -> str:
 
 def message(card: Card, files: Mapping[str, str] | None = None, notes: Sequence[str] = ()) -> Message:
     """`files` are Slack's ids of uploaded pictures by digest; a picture without one is left out. `notes` are said below the text."""
-    job = {"event_type": EVENT, "event_payload": {"job_id": card.job_id}} if card.job_id and card.status is not None else None
+    named = card.job_id and (card.status is not None or card.visibility is Visibility.PUBLIC)  # a set's card is named as a job's is
+    job = {"event_type": EVENT, "event_payload": {"job_id": card.job_id}} if named else None
     text = fit("\n".join(filter(None, (card.title, spelled(card.text), *notes))), limits.FALLBACK) or _NOTHING
     return Message(text=text, blocks=tuple(card_blocks(card, files or {}, notes)), metadata=job)
 
@@ -229,31 +243,3 @@ def _resend(again: Resend) -> Block | None:
 def resent(value: str) -> str:
     """The words in a `DIRECT` button."""
     return unquote(value)
-
-
-# ------------------------------------------------------------------------------------------------ forms
-
-
-def modal(form: Form, catalogue: Catalogue, private_metadata: str) -> Block:
-    """`callback_id` is the form's name: an encoded action, or a word of ours."""
-    return {
-        "type": "modal",
-        "callback_id": form.name,
-        "title": plain(form.title, limits.VIEW_TITLE),
-        "submit": plain(catalogue.say("chat.send"), limits.VIEW_TITLE),
-        "close": plain(catalogue.say("chat.close"), limits.VIEW_TITLE),
-        "private_metadata": private_metadata,
-        "blocks": [_input(each.name, each.label, each.value, long=each.long, required=each.required) for each in form.fields],
-    }
-
-
-def shortened(form: Form) -> tuple[str, ...]:
-    """The fields whose words are too long for Slack's forms: only their beginning is shown."""
-    return tuple(each.name for each in form.fields if len(each.value) > limits.INPUT)
-
-
-def _input(name: str, label: str, value: str, *, long: bool, required: bool) -> Block:
-    element: Block = {"type": "plain_text_input", "action_id": name, "multiline": long, "max_length": limits.INPUT}
-    if value:
-        element["initial_value"] = value[: limits.INPUT]
-    return {"type": "input", "block_id": f"field:{name}", "label": plain(label, limits.INPUT_LABEL), "element": element, "optional": not required}

@@ -46,14 +46,13 @@ class Uploaded:
 
 
 class Files:
-    def __init__(self, wire: Wire, memos: Memos, catalogue: Catalogue, *, token: str, hosts: frozenset[str], max_upload: int) -> None:
-        self._wire, self._memos, self._catalogue = wire, memos, catalogue
-        self._token, self._hosts, self._max_upload = token, hosts, max_upload
+    def __init__(self, wire: Wire, memos: Memos, *, hosts: frozenset[str], max_upload: int) -> None:
+        self._wire, self._memos, self._hosts, self._max_upload = wire, memos, hosts, max_upload
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     # -- into Slack
 
-    async def shown(self, card: Card, actor: Actor, read: Bytes) -> Uploaded:
+    async def shown(self, card: Card, actor: Actor, read: Bytes, catalogue: Catalogue) -> Uploaded:
         """The card's stored pictures, and its clip, as files. Raises what is worth another try; what is not becomes a note."""
         wanted = [each for each in card.files if each.digest]
         if not wanted:
@@ -63,17 +62,17 @@ class Files:
             ids, notes = await self._recall(key), []
             for picture in wanted:
                 if picture.digest in ids:
-                    notes += self._smaller(ids[picture.digest])
+                    notes += _smaller(ids[picture.digest], catalogue)
                     continue
                 try:
-                    note = await self._upload(key, ids, picture, await read(actor, picture.digest))
+                    note = await self._upload(key, ids, picture, picture.data or await read(actor, picture.digest), catalogue)
                 except NotFound:
                     continue  # deleted since the card was made
                 except (SlackApiError, trouble.Never) as error:
                     if trouble.passing(error):
                         raise
                     log.warning("slack.no_upload", job=card.job_id, error=trouble.name_of(error) or str(error))
-                    note = self._catalogue.say("chat.picture_kept")
+                    note = catalogue.say("chat.picture_kept")
                 notes += [note] if note else []
         return Uploaded(ids={digest: name.partition("?")[0] for digest, name in ids.items()}, notes=tuple(dict.fromkeys(notes)))
 
@@ -81,9 +80,9 @@ class Files:
         """Those uploaded before, by digest."""
         return {digest: name.partition("?")[0] for digest, name in (await self._recall(f"slack:files:{job_id}")).items()}
 
-    def kept(self, card: Card) -> tuple[str, ...]:
+    def kept(self, card: Card, catalogue: Catalogue) -> tuple[str, ...]:
         """What a card without its pictures says about them."""
-        return (self._catalogue.say("chat.picture_kept"),) if any(each.digest for each in card.files) else ()
+        return (catalogue.say("chat.picture_kept"),) if any(each.digest for each in card.files) else ()
 
     async def mend(self, card: Card) -> None:
         """Slack would not show one: wait for those still being processed, and forget those that are gone."""
@@ -113,7 +112,7 @@ class Files:
                     log.info("slack.file_stays", job=job_id, error=trouble.name_of(error) or type(error).__name__)
             await self._memos.remember(key, "")
 
-    async def _upload(self, key: str, ids: dict[str, str], picture: Picture, data: bytes) -> str:
+    async def _upload(self, key: str, ids: dict[str, str], picture: Picture, data: bytes, catalogue: Catalogue) -> str:
         """Upload one, wait until it can be shown, and remember it. Answers with what must be said about it."""
         if picture.moves:
             fits = await gif_async(data, picture.name, limits.FILE)
@@ -122,16 +121,22 @@ class Files:
             if fits is not None and not fits.data.startswith(MAGIC):
                 fits = await fitted_async(fits.data, picture.name, max(1, len(fits.data) - 1), small="JPEG")
         if fits is None:
-            return self._catalogue.say("card.clip_left_out" if picture.moves else "card.left_out", limit=limits.FILE_MB)
-        client = self._wire.client
-        told = await client.files_getUploadURLExternal(filename=fits.name, length=len(fits.data), alt_txt=picture.alt[: limits.UPLOAD_ALT])
-        file = str(told["file_id"])
-        await self._send(str(told["upload_url"]), fits.data)
-        await client.files_completeUploadExternal(files=[{"id": file, "title": fits.name}])
+            return catalogue.say("card.clip_left_out" if picture.moves else "card.left_out", limit=limits.FILE_MB)
+        file, _ = await self.put(fits.name, fits.data, alt=picture.alt)
         ids[picture.digest] = f"{file}?smaller" if len(data) > limits.FILE else file
         await self._memos.remember(key, json.dumps(ids))
         await self._processed(file)
-        return "".join(self._smaller(ids[picture.digest]))
+        return "".join(_smaller(ids[picture.digest], catalogue))
+
+    async def put(self, name: str, data: bytes, *, alt: str = "", channel: str = "", thread: str = "") -> tuple[str, str]:
+        """Upload a file, shared nowhere or into a channel: its id, and where it can be looked at."""
+        client = self._wire.client
+        told = await client.files_getUploadURLExternal(filename=name, length=len(data), alt_txt=alt[: limits.UPLOAD_ALT])
+        file = str(told["file_id"])
+        await self._send(str(told["upload_url"]), data)
+        done = await client.files_completeUploadExternal(files=[{"id": file, "title": name}], channel_id=channel or None, thread_ts=thread or None)
+        kept = (done.get("files") or [{}])[0]
+        return file, str(kept.get("permalink") or "")
 
     async def _send(self, url: str, data: bytes) -> None:
         """To the address that Slack gave for it, which needs no token."""
@@ -167,9 +172,6 @@ class Files:
             await asyncio.sleep(wait)
         raise trouble.Later("the picture is still being processed")
 
-    def _smaller(self, name: str) -> list[str]:
-        return [self._catalogue.say("card.smaller", limit=limits.FILE_MB)] if name.endswith("?smaller") else []
-
     async def _recall(self, key: str) -> dict[str, str]:
         try:
             kept: Any = json.loads(await self._memos.recall(key) or "{}")
@@ -190,8 +192,9 @@ class Files:
             url = ref.url or str(((await self._wire.client.files_info(file=ref.id))["file"] or {}).get("url_private") or "")
             if (session := self._wire.session) is None:
                 raise trouble.Later("closing")
-            headers = {"Authorization": f"Bearer {self._token}"}
-            return Upload(name=ref.name, data=await fetch(session, url, self._hosts, limit=self._max_upload, headers=headers))
+            headers = {"Authorization": f"Bearer {self._wire.token}"}
+            data = await fetch(session, url, self._hosts, limit=self._max_upload, headers=headers)
+            return Upload(name=ref.name, data=data, role=ref.role)
         except Foreign:
             raise BadPicture("chat.foreign") from None
         except TooHeavy:
@@ -204,3 +207,7 @@ class Files:
 def _key(card: Card, first: Picture) -> str:
     """Cards that stand for no job (the pictures sent to a member directly) remember theirs by the picture."""
     return f"slack:files:{card.job_id or first.digest}"
+
+
+def _smaller(name: str, catalogue: Catalogue) -> list[str]:
+    return [catalogue.say("card.smaller", limit=limits.FILE_MB)] if name.endswith("?smaller") else []

@@ -11,6 +11,7 @@ from bot.findings import Finding
 
 WHAT = "Slack"
 APPS = "https://api.slack.com/apps"
+MANIFEST = "docs/slack-manifest.yaml"
 #: As in docs/slack-manifest.yaml: scope → what does not work without it.
 SCOPES: Mapping[str, str] = {
     "chat:write": "showing cards",
@@ -21,18 +22,22 @@ SCOPES: Mapping[str, str] = {
     "channels:read": "knowing where it may post",
     "groups:read": "knowing where it may post",
     "reactions:read": "emoji reactions",
-    "users:read": "members' names under their pictures",
+    "users:read": "members' names, their language, who may change the settings",
 }
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
 async def examine(bot_token: str, app_token: str, api_url: str) -> list[Finding]:
-    """Never raises for what Slack or the network does."""
+    """`bot_token` may be empty where workspaces install the app. Never raises for what Slack or the network does."""
     base = api_url.rstrip("/")
     try:
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
-            who, scopes = await _ask(session, f"{base}/auth.test", bot_token)
-            found = bot_findings(who, scopes)
+            if bot_token:
+                who, scopes = await _ask(session, f"{base}/auth.test", bot_token)
+                found = bot_findings(who, scopes)
+            else:
+                who = {"ok": True}
+                found = [Finding(level="note", what=WHAT, text="no bot token: only workspaces that install the app are answered", fix=f"See {MANIFEST}.")]
             if who.get("ok") and app_token:
                 found += socket_findings((await _ask(session, f"{base}/apps.connections.open", app_token))[0])
             elif who.get("ok"):

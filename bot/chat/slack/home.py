@@ -1,4 +1,6 @@
-"""The App Home: a member's wallet, what runs, their latest pictures, how to begin. `view` is pure; `Home` publishes it. Owned by the adapter.
+"""The App Home: a member's wallet, what runs, their latest pictures, what they prefer, how to begin. `view` is pure; `Home` publishes it.
+
+Owned by a workspace of `bot.chat.slack.workspaces`.
 
 A view is published when its tab is opened, and again after a job of that member ended, at most once in half a minute.
 """
@@ -6,10 +8,12 @@ A view is published when its tab is opened, and again after a job of that member
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Protocol
 
 import aiohttp
@@ -17,8 +21,8 @@ import structlog
 from slack_sdk.errors import SlackApiError
 
 from bot.chat.slack import blocks, limits, trouble
-from bot.chat.slack.blocks import Block, Catalogue
-from bot.chat.slack.events import PLATFORM
+from bot.chat.slack.blocks import Block, Catalogue, Catalogues
+from bot.chat.slack.events import Spot, delivery, said
 from bot.chat.slack.files import Files
 from bot.chat.slack.wire import Wire
 from bot.domain import Action, Actor, Button, Card, Status, Verb, Wallet
@@ -39,12 +43,15 @@ class Spawn(Protocol):
     def __call__(self, work: Coroutine[Any, Any, None], /) -> None: ...
 
 
-def view(wallet: Wallet, running: Sequence[Card], drawn: Sequence[Card], files: Mapping[str, str], catalogue: Catalogue) -> Block:
+def view(
+    wallet: Wallet, running: Sequence[Card], drawn: Sequence[Card], files: Mapping[str, str], catalogue: Catalogue, preferences: Card | None = None
+) -> Block:
     """Cards of jobs that go on, and of those with pictures, newest first; `files` are Slack's ids by digest."""
     credits = catalogue.say("info.credits", balance=wallet.balance, count=round(wallet.balance, 2))
     refill = catalogue.say("detail.refill_text", per_hour=wallet.per_hour, cap=wallet.cap)
     found: list[Block] = [{"type": "header", "text": blocks.plain(catalogue.say("chat.home"), limits.HEADER)}]
     found += blocks.section(f"{catalogue.say('detail.balance')}: {credits}\n{catalogue.say('detail.refill')}: {refill}")
+    found += [{"type": "actions", "elements": [_begin(catalogue)]}]
     if running:
         found += [{"type": "divider"}, *_titled(catalogue.say("chat.home_running"))]
         for number, card in enumerate(running):
@@ -54,8 +61,28 @@ def view(wallet: Wallet, running: Sequence[Card], drawn: Sequence[Card], files: 
         found += _titled(catalogue.say("chat.home_pictures"))
     for number, card in enumerate(drawn[:PICTURES]):
         found += _entry(card, files, number, catalogue)
-    found += blocks.section(catalogue.say("chat.home_begin"))
-    return {"type": "home", "blocks": found[: limits.VIEW_BLOCKS]}
+    end = blocks.section(catalogue.say("chat.home_begin"))
+    if preferences is not None:
+        room = limits.VIEW_BLOCKS - len(found) - len(end) - 2
+        asked = replace(preferences, title="", pictures=(), clip=None, links=(), resend=None)
+        found += [{"type": "divider"}, *_titled(catalogue.say("chat.home_preferences")), *blocks.card_blocks(asked, {}, most=room)]
+    return {"type": "home", "blocks": [*found, *end][: limits.VIEW_BLOCKS]}
+
+
+def _begin(catalogue: Catalogue) -> Block:
+    return {
+        "type": "button",
+        "text": blocks.plain(catalogue.say("chat.home_imagine"), limits.BUTTON),
+        "action_id": blocks.IMAGINE,
+        "value": "imagine",
+        "style": "primary",
+        "accessibility_label": catalogue.say("command.imagine")[: limits.HINT],
+    }
+
+
+def asks(card: Card) -> bool:
+    """Whether it is a card to choose from; a word that something went wrong has nothing to press."""
+    return bool(card.rows or card.selects)
 
 
 def _titled(text: str) -> list[Block]:
@@ -80,8 +107,19 @@ def _show(card: Card) -> Action:
 
 
 class Home:
-    def __init__(self, wire: Wire, files: Files, catalogue: Catalogue, spawn: Spawn, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._wire, self._files, self._catalogue, self._spawn, self._monotonic = wire, files, catalogue, spawn, monotonic
+    def __init__(
+        self,
+        wire: Wire,
+        files: Files,
+        catalogues: Catalogues,
+        spawn: Spawn,
+        clock: Callable[[], datetime],
+        via: str = "",
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`via`: see `bot.chat.slack.events.Spot`."""
+        self._wire, self._files, self._catalogues, self._spawn = wire, files, catalogues, spawn
+        self._clock, self._via, self._monotonic = clock, via, monotonic
         self._published: OrderedDict[str, float] = OrderedDict()
         self._due: set[str] = set()
 
@@ -107,21 +145,32 @@ class Home:
             await self.opened(studio, user)
 
     async def _publish(self, studio: Studio, user: str) -> None:
-        actor = Actor(platform=PLATFORM, id=f"{self._wire.identity.team}:{user}")
+        member = await self._wire.people.member(user)
+        catalogue = self._catalogues.of(member.locale)
+        spot = Spot(team=self._wire.identity.team, user=user, via=self._via, locale=member.locale, admin=member.admin, home=True)
         try:
-            running, drawn = await self._cards(studio, actor)
-            wallet = await studio.wallet(actor)
+            running, drawn = await self._cards(studio, spot.actor)
+            wallet = await studio.wallet(spot.actor)
+            preferences = await self._preferences(studio, spot)
             files: dict[str, str] = {}
             for card in drawn:
                 files |= await self._files.known(card.job_id)
             try:
-                await trouble.patiently(lambda: self._wire.publish(user, view(wallet, running, drawn, files, self._catalogue)))
+                await trouble.patiently(lambda: self._wire.publish(user, view(wallet, running, drawn, files, catalogue, preferences)))
             except SlackApiError as error:
                 if not trouble.lacks_file(error):
                     raise
-                await self._wire.publish(user, view(wallet, running, drawn, {}, self._catalogue))  # somebody deleted the files
+                await self._wire.publish(user, view(wallet, running, drawn, {}, catalogue, preferences))  # somebody deleted the files
         except (SlackApiError, aiohttp.ClientError, TimeoutError, BotError) as error:
             log.info("slack.no_home", error=trouble.name_of(error) or type(error).__name__)
+
+    async def _preferences(self, studio: Studio, spot: Spot) -> Card | None:
+        """What the member may choose, as the command shows it; None where it is turned off."""
+        asked = said(replace(spot, delivery=delivery(secrets.token_hex(16))), "prefer", "", self._clock())
+        if studio.greet(asked).card is not None:
+            return None
+        card = await studio.handle(asked)
+        return card if asks(card) else None
 
     async def _cards(self, studio: Studio, actor: Actor) -> tuple[list[Card], list[Card]]:
         running: list[Card] = []

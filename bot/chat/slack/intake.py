@@ -1,7 +1,8 @@
 """How Slack's events get in: slack-bolt, behind Socket Mode or behind an HTTP server of its own. Owned by `bot.chat.slack.adapter`.
 
-Every listener acknowledges and hands the payload on to a task of the adapter's; only a form waits for what `greet` says of it, in memory. An event
-that Slack sends again is taken again: one job comes of it, because it has the same delivery id.
+Each goes to the handlers of the workspace that it comes from; of one that did not install the app, to nobody. Every listener acknowledges and hands
+the payload on to a task of the adapter's; only a form waits for what `greet` says of it, in memory. An event that Slack sends again is taken again:
+one job comes of it, because it has the same delivery id.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
@@ -25,9 +26,12 @@ from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
-from bot.chat.slack.handlers import Handlers
+from bot.chat.slack.doors import Doors
+from bot.chat.slack.events import team_of
+from bot.chat.slack.handlers import SHORTCUTS, Handlers
 from bot.chat.slack.home import Spawn
 from bot.chat.slack.wire import Wire
+from bot.chat.slack.workspaces import Workspaces
 
 log = structlog.get_logger(__name__)
 
@@ -37,44 +41,66 @@ STALE = 20.0  #: seconds after which an address that led nowhere is given up
 MAX_BODY = 2 * 2**20  #: bytes of one request of Slack's
 _ANYTHING = re.compile(".*", re.DOTALL)
 
+Body = dict[str, Any]
+Ack = Callable[..., Awaitable[Any]]
 
-def bolt(wire: Wire, signing_secret: str, handlers: Handlers, spawn: Spawn) -> AsyncApp:
-    """The listeners. Whose workspace it is was asked once, at the start: no event waits for that again."""
 
-    async def authorize() -> AuthorizeResult:
+def bolt(wire: Wire, signing_secret: str, workspaces: Workspaces, spawn: Spawn) -> AsyncApp:
+    """The listeners. Whose workspace ours is was asked once, at the start: no event waits for that again."""
+
+    async def authorize(team_id: str | None) -> AuthorizeResult:
         who = wire.identity
-        return AuthorizeResult(enterprise_id=None, team_id=who.team, bot_user_id=who.user, bot_id=who.bot)
+        return AuthorizeResult(enterprise_id=None, team_id=who.team or team_id, bot_user_id=who.user, bot_id=who.bot)
 
     app = AsyncApp(name="wordup", signing_secret=signing_secret, authorize=authorize, client=None, logger=wire.logger)
 
-    async def command(ack: Callable[..., Awaitable[Any]], body: dict[str, Any]) -> None:
-        await ack()
-        spawn(handlers.command(body))
+    async def at(body: Body) -> Handlers | None:
+        workspace = await workspaces.of(team_of(body))
+        if workspace is None:
+            log.warning("slack.not_installed", team=team_of(body))
+        return workspace.handlers if workspace is not None else None
 
-    async def action(ack: Callable[..., Awaitable[Any]], body: dict[str, Any]) -> None:
-        await ack()
-        spawn(handlers.action(body))
+    async def handed(body: Body, what: Callable[[Handlers], Coroutine[Any, Any, None]]) -> None:
+        if (handlers := await at(body)) is not None:
+            await what(handlers)
 
-    async def shortcut(ack: Callable[..., Awaitable[Any]], body: dict[str, Any]) -> None:
+    async def command(ack: Ack, body: Body) -> None:
         await ack()
-        spawn(handlers.shortcut(body))
+        spawn(handed(body, lambda handlers: handlers.command(body)))
 
-    async def submission(ack: Callable[..., Awaitable[Any]], body: dict[str, Any]) -> None:
-        submit, errors = handlers.submission(body)
-        if submit is None:
+    async def action(ack: Ack, body: Body) -> None:
+        await ack()
+        spawn(handed(body, lambda handlers: handlers.action(body)))
+
+    async def shortcut(ack: Ack, body: Body) -> None:
+        await ack()
+        spawn(handed(body, lambda handlers: handlers.shortcut(body)))
+
+    async def submission(ack: Ack, body: Body) -> None:
+        handlers = await at(body)
+        submit, errors = handlers.submission(body) if handlers is not None else (None, {})
+        if errors:
             await ack(response_action="errors", errors=errors)
             return
         await ack()
-        spawn(handlers.submitted(body, submit))
+        if handlers is not None and submit is not None:
+            spawn(handlers.submitted(body, submit))
 
-    async def closed(ack: Callable[..., Awaitable[Any]]) -> None:
+    async def closed(ack: Ack) -> None:
         await ack()
 
-    async def reaction(body: dict[str, Any]) -> None:
-        spawn(handlers.reaction(body))
+    async def reaction(body: Body) -> None:
+        spawn(handed(body, lambda handlers: handlers.reaction(body)))
 
-    async def opened(body: dict[str, Any]) -> None:
-        spawn(handlers.opened(body))
+    async def opened(body: Body) -> None:
+        spawn(handed(body, lambda handlers: handlers.opened(body)))
+
+    async def uninstalled(body: Body) -> None:
+        spawn(workspaces.left(str(body.get("team_id") or "")))
+
+    async def revoked(body: Body) -> None:
+        if ((body.get("event") or {}).get("tokens") or {}).get("bot"):
+            spawn(workspaces.left(str(body.get("team_id") or "")))
 
     async def other() -> None:
         """What the app is subscribed to and this program does not use: acknowledged, so that it is not sent again."""
@@ -82,13 +108,15 @@ def bolt(wire: Wire, signing_secret: str, handlers: Handlers, spawn: Spawn) -> A
     for name in ("/imagine", "/wordup"):
         app.command(name)(command)
     app.action(_ANYTHING)(action)
-    for name in ("imagine_from", "upscale"):
+    for name in SHORTCUTS:
         app.shortcut(name)(shortcut)
     app.view(_ANYTHING)(submission)
     app.view_closed(_ANYTHING)(closed)
     for name in ("reaction_added", "reaction_removed"):
         app.event(name)(reaction)
     app.event("app_home_opened")(opened)
+    app.event("app_uninstalled")(uninstalled)
+    app.event("tokens_revoked")(revoked)
     app.event(_ANYTHING)(other)
     return app
 
@@ -152,19 +180,23 @@ class SocketIntake:
 
 
 class HttpIntake:
-    """Slack posts to us. Until we know who we are, it is asked to try again."""
+    """Slack posts to us, and workspaces install the app here. Until we know who we are, Slack is asked to try again."""
 
-    def __init__(self, host: str, port: int, signing_secret: str) -> None:
-        self._host, self._port = host, port
-        self._verifier = SignatureVerifier(signing_secret)
+    def __init__(self, host: str, port: int, signing_secret: str, doors: Doors | None = None) -> None:
+        """Without a signing secret no events are taken here: only `doors` are open."""
+        self._host, self._port, self._doors = host, port, doors
+        self._verifier = SignatureVerifier(signing_secret) if signing_secret else None
         self._app: AsyncApp | None = None
         self._runner: web.AppRunner | None = None
-        self.url = ""
+        self.base = ""  #: of its addresses, once it is open
 
     async def open(self) -> None:
         """Bind. Raises OSError when the port is taken."""
         served = web.Application(client_max_size=MAX_BODY)
-        served.router.add_post(PATH, self._post)
+        if self._verifier is not None:
+            served.router.add_post(PATH, self._post)
+        if self._doors is not None:
+            served.add_routes(self._doors.routes())
         runner = web.AppRunner(served, access_log=None, shutdown_timeout=2.0)
         await runner.setup()
         try:
@@ -174,8 +206,8 @@ class HttpIntake:
             raise
         self._runner = runner
         shown = f"[{self._host}]" if ":" in self._host else self._host
-        self.url = f"http://{shown}:{runner.addresses[0][1]}{PATH}"
-        log.info("slack.listening", url=self.url)
+        self.base = f"http://{shown}:{runner.addresses[0][1]}"
+        log.info("slack.listening", url=self.base, events=self._verifier is not None, installs=self._doors is not None)
 
     def serve(self, app: AsyncApp) -> None:
         self._app = app
@@ -194,7 +226,7 @@ class HttpIntake:
 
     def _signed(self, body: bytes, headers: Mapping[str, str]) -> bool:
         try:
-            return self._verifier.is_valid_request(body, headers)
+            return self._verifier is not None and self._verifier.is_valid_request(body, headers)
         except (ValueError, TypeError):  # no number, no text, not ASCII
             return False
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TypeVar
@@ -18,6 +19,8 @@ import structlog
 from slack_sdk.errors import SlackApiError
 
 from bot.chat.slack import blocks, limits, trouble
+from bot.chat.slack.blocks import Catalogue, Catalogues
+from bot.chat.slack.documents import Documents, named
 from bot.chat.slack.events import PLATFORM, Spot, addressed
 from bot.chat.slack.files import Bytes, Files, Uploaded
 from bot.chat.slack.wire import Passed, Wire
@@ -49,10 +52,19 @@ class Answers:
 
 class Posts:
     def __init__(
-        self, wire: Wire, files: Files, memos: Memos, turns: Turns, clock: Callable[[], datetime], read: Bytes, monotonic: Callable[[], float]
+        self,
+        wire: Wire,
+        files: Files,
+        memos: Memos,
+        turns: Turns,
+        catalogues: Catalogues,
+        clock: Callable[[], datetime],
+        read: Bytes,
+        monotonic: Callable[[], float],
     ) -> None:
         self._wire, self._files, self._memos, self._turns, self._clock, self._read = wire, files, memos, turns, clock, read
-        self._monotonic = monotonic
+        self._documents = Documents(files, memos)
+        self._catalogues, self._monotonic = catalogues, monotonic
         self._hushed_until = 0.0
 
     # -- what the outbox asks for
@@ -65,13 +77,17 @@ class Posts:
         if self._turns.stale(card):
             return receipt or self._turns.place(card.job_id)
         known = receipt or (None if fresh or passed else self._turns.place(card.job_id))
-        if known is not None and await self._edited(known, card, reply_to.user):
-            return self._stands(card, known)
         channel, thread = addressed(reply_to)
+        if known is not None and await self._edited(known, card, reply_to.user):
+            self._stands(card, known)
+            await self._shared(card, reply_to.user, known.channel, thread if known.channel == channel else "")
+            return known
         if card.visibility is Visibility.PUBLIC and reply_to.can_post and channel:
             placed = await self._placed(channel, thread, card, reply_to.user, look=not fresh, passed=passed)
             if placed is not None:
-                return self._stands(card, placed)
+                self._stands(card, placed)
+                await self._shared(card, reply_to.user, channel, thread)
+                return placed
         try:
             dm = await self._wire.dm(reply_to.user)
         except SlackApiError as error:
@@ -83,12 +99,16 @@ class Posts:
         if placed is None:
             log.info("slack.nobody_to_tell", job=card.job_id, error="direct message closed")
             return None
-        return self._stands(card, placed)
+        self._stands(card, placed)
+        await self._shared(card, reply_to.user, dm, thread if dm == channel else "")
+        return placed
 
     async def progress(self, card: Card, receipt: Receipt | None) -> None:
         """A word in between; lost when Slack asks for fewer of them, and then kept back as long as it asks."""
         known = receipt or self._turns.place(card.job_id)
         if known is None or self._turns.stale(card) or self._monotonic() < self._hushed_until:
+            return
+        if not self._wire.pace.spare("chat.update"):  # the ends of jobs need the rest of this minute
             return
         try:
             await self._wire.edit(known, blocks.message(card), quickly=True)
@@ -145,7 +165,11 @@ class Posts:
                 return
             except trouble.EXPECTED as error:  # it may be one between two members: whether we are in it could not be asked
                 log.info("slack.no_direct", error=trouble.name_of(error) or type(error).__name__)
-        message = await self._rendered(card, spot.user)
+        if card.documents:
+            direct = self._catalogue(spot.user).say("chat.document_direct")
+            card = dataclasses.replace(card, text="\n".join(filter(None, (card.text, direct))))
+            await trouble.patiently(lambda: self._shared_directly(card, spot.user))
+        message = await self._rendered(named(card), spot.user)
         body = {"text": message.text, "blocks": list(message.blocks), "response_type": "ephemeral", "replace_original": replace}
         if spot.thread and not replace:
             body["thread_ts"] = spot.thread
@@ -165,6 +189,21 @@ class Posts:
         there = channel or await self.dm(spot.user)
         thread = spot.thread if channel else ""
         await trouble.patiently(lambda: self._written(card, spot.user, lambda message: self._wire.post(there, thread, message)))
+        await trouble.patiently(lambda: self._shared(card, spot.user, there, thread))
+
+    # -- what goes along
+
+    async def _shared_directly(self, card: Card, user: str) -> None:
+        await self._shared(card, user, await self._wire.dm(user))
+
+    async def _shared(self, card: Card, user: str, channel: str, thread: str = "") -> None:
+        """The card's documents, beside it. Raises what is worth another try; what Slack does not take is said there."""
+        if not card.documents:
+            return
+        left = await self._documents.share(card, self._actor(user), self._read, channel, thread)
+        if left:
+            text = self._catalogue(user).say("chat.document_kept", names=left)
+            await self._wire.post(channel, thread, blocks.message(Card(title=text)))
 
     # -- one message
 
@@ -205,6 +244,7 @@ class Posts:
 
     async def _written(self, card: Card, user: str, send: Callable[[blocks.Message], Awaitable[T]]) -> T:
         """Send it with its pictures. A file that Slack does not show yet is waited for; a card is never lost for a picture or a block."""
+        card = named(card)
         for tries in range(MENDED + 1):
             try:
                 return await send(await self._rendered(card, user))
@@ -220,13 +260,17 @@ class Posts:
                     except trouble.Later:  # waited for twice by now: Slack cannot make a picture of it
                         break
                     await asyncio.sleep(0.5 * tries)
-        return await send(blocks.message(card, {}, self._files.kept(card)))
+        return await send(blocks.message(card, {}, self._files.kept(card, self._catalogue(user))))
 
     async def _rendered(self, card: Card, user: str) -> blocks.Message:
-        actor = Actor(platform=PLATFORM, id=f"{self._wire.identity.team}:{user}")
-        uploaded = await self._files.shown(card, actor, self._read) if card.files else Uploaded()
+        uploaded = await self._files.shown(card, self._actor(user), self._read, self._catalogue(user)) if card.files else Uploaded()
         return blocks.message(card, uploaded.ids, uploaded.notes)
 
-    def _stands(self, card: Card, at: Receipt) -> Receipt:
+    def _actor(self, user: str) -> Actor:
+        return Actor(platform=PLATFORM, id=f"{self._wire.identity.team}:{user}", locale=self._wire.people.known(user).locale)
+
+    def _catalogue(self, user: str) -> Catalogue:
+        return self._catalogues.of(self._wire.people.known(user).locale)
+
+    def _stands(self, card: Card, at: Receipt) -> None:
         self._turns.stands(card, at)
-        return at

@@ -1,14 +1,13 @@
 """Everything asked of Slack's Web API, behind plain methods. Owned by `bot.chat.slack.adapter`; used by posts, files, home and handlers.
 
-Two clients over one session: one that waits for Slack's `Retry-After` (and asks twice more at most), and a quick one that never does, for progress,
-which may be lost. Until that time has passed neither asks for the same method, whoever was told. Neither tries a lost connection again by itself: a
-message may have been posted by then, and only who posts can look. Raises SlackApiError, aiohttp.ClientError and TimeoutError;
-`bot.chat.slack.trouble` says what they mean.
+One workspace each, with its own token and its own pace. Two clients over one session: one that waits for Slack's `Retry-After` (and asks twice more
+at most, and only where the method is worth so long a wait), and a quick one that never does, for progress, which may be lost. Until that time has
+passed neither asks for the same method, whoever was told. Neither tries a lost connection again by itself: a message may have been posted by then, and
+only who posts can look. Raises SlackApiError, aiohttp.ClientError and TimeoutError; `bot.chat.slack.trouble` says what they mean.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import time
@@ -22,10 +21,11 @@ import aiohttp
 import structlog
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
-from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.chat.slack import trouble
 from bot.chat.slack.blocks import EVENT, Message
+from bot.chat.slack.pace import Client, Pace
+from bot.chat.slack.people import People
 from bot.domain import Receipt
 
 log = structlog.get_logger(__name__)
@@ -49,83 +49,36 @@ class Identity:
     bot: str
 
 
-class Pace:
-    """Slack's `Retry-After`, by method: until then it is not asked again, by nobody."""
-
-    def __init__(self) -> None:
-        self._refused: dict[str, tuple[float, BaseException]] = {}
-
-    def told(self, method: str, error: BaseException, seconds: float) -> None:
-        until = asyncio.get_running_loop().time() + seconds
-        if until > self._refused.get(method, (0.0, error))[0]:
-            self._refused[method] = (until, error)
-
-    def refusal(self, method: str) -> BaseException | None:
-        """What Slack said, while it holds."""
-        until, error = self._refused.get(method, (0.0, None))
-        return error if asyncio.get_running_loop().time() < until else None
-
-    async def wait(self, method: str) -> None:
-        while True:
-            seconds = self._refused[method][0] - asyncio.get_running_loop().time() if method in self._refused else 0.0
-            if seconds <= 0:
-                return
-            await asyncio.sleep(seconds)
-
-
-class _Client(AsyncWebClient):
-    """The SDK's, in step with the others; `retries` 0: it refuses by itself what it would have to wait for."""
-
-    def __init__(self, pace: Pace, retries: int, **settings: Any) -> None:
-        super().__init__(retry_handlers=[], **settings)
-        self._pace, self._retries = pace, retries
-
-    async def api_call(self, api_method: str, **arguments: Any) -> AsyncSlackResponse:
-        for left in range(self._retries, -1, -1):
-            if self._retries:
-                await self._pace.wait(api_method)
-            elif (refusal := self._pace.refusal(api_method)) is not None:
-                raise SlackApiError("Slack asked to wait", getattr(refusal, "response", None))  # type: ignore[no-untyped-call]
-            try:
-                return await super().api_call(api_method, **arguments)
-            except SlackApiError as error:
-                seconds = trouble.retry_after(error)
-                if seconds is None:
-                    raise
-                self._pace.told(api_method, error, seconds)
-                if not left:
-                    raise
-        raise AssertionError  # the last one returns or raises
-
-
 class Wire:
-    def __init__(self, *, bot_token: str, app_token: str, api_url: str, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._bot_token, self._app_token, self._api_url, self._monotonic = bot_token, app_token, api_url, monotonic
+    """`identity` is known where the workspace installed the app; else `identify` asks for it."""
+
+    def __init__(
+        self, *, bot_token: str, app_token: str = "", api_url: str, monotonic: Callable[[], float] = time.monotonic, identity: Identity | None = None
+    ) -> None:
+        self.token, self._app_token, self._api_url, self._monotonic = bot_token, app_token, api_url, monotonic
         self.logger = quiet_logger()
         self.session: aiohttp.ClientSession | None = None
         self.pace = Pace()
         self.client = self._client(RETRIES)
         self._quick = self._client(0)
-        self.identity = Identity(team="", user="", bot="")
+        self.identity = identity or Identity(team="", user="", bot="")
+        self.people = People(self._about, monotonic)
         self._members: OrderedDict[str, float] = OrderedDict()
         self._dms: OrderedDict[str, str] = OrderedDict()
-        self._names: OrderedDict[str, str] = OrderedDict()
 
     def _client(self, retries: int) -> AsyncWebClient:
-        client = _Client(self.pace, retries, token=self._bot_token, base_url=self._api_url, logger=self.logger)
-        if urlsplit(self._api_url).hostname in LOOPBACK:
+        client = Client(self.pace, retries, token=self.token, base_url=self._api_url, logger=self.logger)
+        if is_loopback(self._api_url):
             client.proxy = None  # a proxy of the environment leads outwards
         return client
 
-    def open(self) -> None:
-        if self.session is None or self.session.closed:
-            self.session = aiohttp.ClientSession(timeout=TIMEOUT)
-        self.client.session = self._quick.session = self.session
+    def open(self, session: aiohttp.ClientSession) -> None:
+        """The session is the caller's, who closes it after `aclose`."""
+        self.session = self.client.session = self._quick.session = session
 
     async def aclose(self) -> None:
-        session, self.session = self.session, None
-        if session is not None:
-            await session.close()
+        self.session = None
+        await self.people.aclose()
 
     # -- who we are
 
@@ -138,21 +91,9 @@ class Wire:
         """A fresh address for Socket Mode; it can be used once."""
         return str((await self._quick.apps_connections_open(app_token=self._app_token))["url"])
 
-    async def name_of(self, user: str) -> str:
-        """A member's name as others see it; empty where the app may not ask, or cannot now."""
-        if user and user not in self._names:
-            try:
-                told = await self._quick.users_info(user=user)
-            except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
-                if isinstance(error, SlackApiError) and trouble.name_of(error) == "missing_scope":
-                    self._names[user] = ""
-                    _trim(self._names)
-                return ""
-            about: Mapping[str, Any] = told["user"] or {}
-            profile: Mapping[str, Any] = about.get("profile") or {}
-            self._names[user] = str(profile.get("display_name") or about.get("real_name") or about.get("name") or "")
-            _trim(self._names)
-        return self._names.get(user, "")
+    async def _about(self, user: str) -> Mapping[str, Any]:
+        told: Mapping[str, Any] = (await self._quick.users_info(user=user, include_locale=True))["user"] or {}
+        return told
 
     # -- where we may write
 
@@ -259,6 +200,10 @@ class Wire:
 
     async def publish(self, user: str, view: Mapping[str, Any]) -> None:
         await self.client.views_publish(user_id=user, view=dict(view))
+
+
+def is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in LOOPBACK
 
 
 def quiet_logger() -> logging.Logger:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from aiohttp import BodyPartReader, web
 
@@ -12,6 +13,9 @@ from bot.domain import Upload
 MAX_FIELD = 64 * 1024  #: bytes of one text field
 MAX_FIELDS = 64
 MAX_UPLOADS = 5
+Role = Literal["image", "style", "sketch", "mask", "list"]
+ROLES: Mapping[str, Role] = {"image": "image", "style": "style", "sketch": "sketch", "mask": "mask", "list": "list"}
+LISTS = (".txt", ".csv")  #: endings of files that hold prompts
 #: Bytes over the limit that are still read before answering: a browser that is cut off while sending shows its own error page, not our sentence.
 PATIENCE = 64 * 1024 * 1024
 
@@ -30,10 +34,23 @@ class TooLarge(Exception):
     """What was posted exceeds the limit; nothing of it is kept."""
 
 
+class TooMany(Exception):
+    """More than MAX_UPLOADS files; nothing of them is kept."""
+
+
+def role_of(field_name: str, file_name: str, chosen: str) -> Role:
+    """What a file is for: what its field says (``file.sketch``), else its ending, else what was chosen for all of them."""
+    if field_name.startswith("file."):
+        return ROLES.get(field_name.removeprefix("file."), "image")
+    if file_name.lower().endswith(LISTS):
+        return "list"
+    return ROLES.get(chosen, "image")
+
+
 async def read(request: web.Request, max_upload: int) -> Posted:
     """Fields and files of a form post (either encoding). `max_upload` bounds all files together, in bytes.
 
-    Raises TooLarge, and HTTPBadRequest for a body that is no form.
+    Raises TooLarge, TooMany, and HTTPBadRequest for a body that is no form.
     """
     kind = request.content_type
     if kind not in ("multipart/form-data", "application/x-www-form-urlencoded"):
@@ -51,14 +68,14 @@ async def read(request: web.Request, max_upload: int) -> Posted:
     except ValueError:
         await _drain(request)
         raise web.HTTPBadRequest from None
-    except TooLarge:
+    except (TooLarge, TooMany):
         await _drain(request)
         raise
 
 
 async def _multipart(request: web.Request, max_upload: int) -> Posted:
     fields: dict[str, str] = {}
-    uploads: list[Upload] = []
+    files: list[tuple[str, str, bytes]] = []
     room = max_upload
     parts = 0
     reader = await request.multipart()
@@ -72,10 +89,11 @@ async def _multipart(request: web.Request, max_upload: int) -> Posted:
         data = await _read(part, room)
         room -= len(data)
         if data:
-            uploads.append(Upload(name=part.filename[:200], data=data))
-        if len(uploads) > MAX_UPLOADS:
-            raise ValueError("too many files")
-    return Posted(fields=fields, uploads=tuple(uploads))
+            files.append((part.name, part.filename[:200], data))
+        if len(files) > MAX_UPLOADS:
+            raise TooMany
+    chosen = fields.get("role", "")
+    return Posted(fields=fields, uploads=tuple(Upload(name=name, data=data, role=role_of(where, name, chosen)) for where, name, data in files))
 
 
 async def _read(part: BodyPartReader, limit: int) -> bytes:

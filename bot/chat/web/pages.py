@@ -5,41 +5,35 @@ Every POST works as a plain form (answer: a redirect or a page) and from the scr
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 import structlog
 from aiohttp import web
 
-from bot.chat.web import forms, render, signin
-from bot.chat.web.frame import ACTOR, Frame
-from bot.chat.web.render import back_to, is_job_card, pressed_job
-from bot.domain import Actor, Card, Command, Form, Place, Press, ReplyTo, Shown, Submit
+from bot.chat.web import render, signin
+from bot.chat.web.answers import Answers, wants_json
+from bot.chat.web.frame import ACTOR
+from bot.chat.web.render import back_to, painter_of, pressed_job
+from bot.chat.web.words import command_hints, moved, said, words_at
+from bot.domain import Command, Press, Reading, Submit
 from bot.errors import NotFound
-from bot.ports import Studio
 
 log = structlog.get_logger(__name__)
 
-FEED = 12  #: jobs on the first page
 GALLERY = 24
 IMMUTABLE = "private, max-age=31536000, immutable"
-#: Typed where a prompt is typed: the same commands as in the chats.
-_COMMAND = re.compile(r"\s*/(imagine|history|info|queue|cancel|show|upscale|web|help)\b(.*)", re.DOTALL)
+#: What a browser may do with a file that is saved; everything else is bytes to it.
+SAVED = frozenset({"application/zip", "application/json", "text/csv", "text/plain"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pages:
     """The view functions and what they need."""
 
-    studio: Studio
-    frame: Frame
+    answers: Answers
     spend: Callable[[str], Awaitable[bool]]
-    max_upload: int
-    paused: Callable[[], bool]
-    new_id: Callable[[], str]
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -49,6 +43,7 @@ class Pages:
             web.get("/card/{id}", self.card),
             web.get("/preview/{id}", self.preview),
             web.get("/picture/{digest:[0-9a-f]{64}}.{ending:png|webp}", self.picture),
+            web.get("/file/{key:[0-9a-f]{40}}/{name}", self.file),
             web.post("/imagine", self.imagine),
             web.post("/press", self.press),
             web.post("/submit", self.submit),
@@ -61,223 +56,146 @@ class Pages:
     # ------------------------------------------------------------------------------------------ to look at
 
     async def home(self, request: web.Request) -> web.Response:
-        return await self._home(request, words=request.query.get("words", "")[:8000])
-
-    async def _home(self, request: web.Request, *, words: str = "", notice: Card | None = None, status: int = 200) -> web.Response:
-        actor = request[ACTOR]
-        recent = await self.studio.history(actor, limit=FEED)
-        cards = [view for shown in recent.items if (view := await self._view(actor, shown.job.id, shown)) is not None]
-        models = self.studio.models()
-        return self._page(
-            request,
-            "home.html",
-            status=status,
-            words=words,
-            notice=notice,
-            waiting=[card for card in cards if card.waiting],
-            cards=[card for card in cards if not card.waiting],
-            more=recent.before,
-            examples=models[0].examples if models else (),
-            max_upload=self.max_upload,
-            too_large=self.frame.catalogue.say("web.too_large", **self.frame.limit),
-            wallet=render.wallet_words(self.frame.catalogue, await self.studio.wallet(actor)),
-        )
+        return await self.answers.home(request, words=request.query.get("words", "")[:8000])
 
     async def history(self, request: web.Request) -> web.Response:
         actor, query = request[ACTOR], request.query
         search, favourites = query.get("search", "").strip()[:200], query.get("favourites") == "1"
-        page = await self.studio.history(actor, search=search, favourites=favourites, before=query.get("before") or None, limit=GALLERY)
-        return self._page(
+        page = await self.answers.studio.history(actor, search=search, favourites=favourites, before=query.get("before") or None, limit=GALLERY)
+        catalogue = self.answers.frame.catalogue_for(request)
+        return self.answers.page(
             request,
             "history.html",
-            tiles=[render.tile_view(self.frame.catalogue, shown) for shown in page.items],
+            tiles=[render.tile_view(catalogue, shown) for shown in page.items],
             search=search,
             favourites=favourites,
             first="before" not in query,
             before=page.before,
-            wallet=render.wallet_words(self.frame.catalogue, await self.studio.wallet(actor)),
+            wallet=await self.answers.wallet(request),
         )
 
     async def job(self, request: web.Request) -> web.Response:
-        actor, catalogue = request[ACTOR], self.frame.catalogue
-        family = await self.studio.family(actor, request.match_info["id"])
-        card = await self.studio.card(actor, family.shown.job.id)
-        return self._page(
+        actor, catalogue = request[ACTOR], self.answers.frame.catalogue_for(request)
+        family = await self.answers.studio.family(actor, request.match_info["id"])
+        card = await self.answers.studio.card(actor, family.shown.job.id)
+        return self.answers.page(
             request,
             "job.html",
-            card=render.card_view(catalogue, card, family.shown),
+            card=self.answers.card_view(request, card, family.shown),
             ancestors=[render.tile_view(catalogue, shown) for shown in reversed(family.ancestors)],
             here=render.tile_view(catalogue, family.shown, current=True),
             children=[render.tile_view(catalogue, shown) for shown in family.children],
-            wallet=render.wallet_words(catalogue, await self.studio.wallet(actor)),
+            wallet=await self.answers.wallet(request),
         )
 
     async def card(self, request: web.Request) -> web.Response:
         """The card's HTML alone, for the script to put in place."""
-        view = await self._view(request[ACTOR], request.match_info["id"])
+        view = await self.answers.view(request, request.match_info["id"])
         if view is None:
             raise NotFound("web.no_job")
         large = request.query.get("large") == "1"
-        return web.Response(text=self._fragment(request, "_card.html", card=view, large=large), content_type="text/html")
+        return web.Response(text=self.answers.fragment(request, "_card.html", card=view, large=large), content_type="text/html")
 
     async def preview(self, request: web.Request) -> web.Response:
         """The newest preview of a running job."""
-        card = await self.studio.card(request[ACTOR], request.match_info["id"])
+        card = await self.answers.studio.card(request[ACTOR], request.match_info["id"])
         for picture in card.pictures:
             if picture.data:
-                return _image(picture.data)
+                return image(picture.data)
         return web.Response(status=204)  # it ended while the page was asking: nothing is wrong
 
     async def picture(self, request: web.Request) -> web.Response:
         digest, ending = request.match_info["digest"], request.match_info["ending"]
-        data = await self.studio.picture(request[ACTOR], digest)
+        data = await self.answers.studio.picture(request[ACTOR], digest)
         if request.headers.get("If-None-Match") == f'"{digest}"':
             return web.Response(status=304, headers={"ETag": f'"{digest}"', "Cache-Control": IMMUTABLE})
-        response = _image(data)
+        response = image(data)
         response.headers.update({"ETag": f'"{digest}"', "Cache-Control": IMMUTABLE})
         if "save" in request.query:
             response.headers["Content-Disposition"] = f'attachment; filename="wordup-{digest[:12]}.{ending}"'
         return response
 
+    async def file(self, request: web.Request) -> web.Response:
+        """What went along with an answer, for whom it was made."""
+        actor = request[ACTOR]
+        kept = self.answers.shelf.get(actor.key, request.match_info["key"])
+        if kept is None:
+            raise NotFound("web.file_gone")
+        data = await self.answers.studio.picture(actor, kept.digest) if kept.digest else kept.data
+        if kept.kind.startswith("image/"):
+            return image(data)
+        kind = kept.kind if kept.kind in SAVED else "application/octet-stream"
+        charset = "utf-8" if kind.startswith("text/") else None
+        saved = f"attachment; filename*=UTF-8''{quote(kept.name[:200], safe='')}"
+        return web.Response(body=data, content_type=kind, charset=charset, headers={"Content-Disposition": saved})
+
     # ------------------------------------------------------------------------------------------ to say something
 
     async def imagine(self, request: web.Request) -> web.Response:
-        form = await self._form(request)
+        form = await self.answers.form(request)
         name, text = said(form.get("text"))
-        event = Command(**self._event(request, form, name), name=name, text=text, uploads=form.uploads)
-        return await self._answer(request, event, words=form.get("text"))
+        event = Command(**self.answers.event(request[ACTOR], form, name), name=name, text=text, uploads=form.uploads)
+        return await self.answers.answer(request, event, words=form.get("text"))
 
     async def press(self, request: web.Request) -> web.Response:
-        form = await self._form(request)
+        form = await self.answers.form(request)
         action = form.get("action")[:200]
+        if painter := painter_of(action):
+            if wants_json(request):
+                return web.json_response({"kind": "open", "url": painter})
+            raise web.HTTPSeeOther(painter)
         back = back_to(form.get("back"), "/")
-        return await self._answer(request, Press(**self._event(request, form, action), action=action), pressed=pressed_job(action), back=back)
+        event = Press(**self.answers.event(request[ACTOR], form, action), action=action)
+        return await self.answers.answer(request, event, pressed=pressed_job(action), back=back)
 
     async def submit(self, request: web.Request) -> web.Response:
-        form = await self._form(request)
+        form = await self.answers.form(request)
         values = {name.removeprefix("value."): value for name, value in form.fields.items() if name.startswith("value.")}
-        event = Submit(**self._event(request, form, form.get("form")), form=form.get("form")[:200], values=values, uploads=form.uploads)
-        return await self._answer(request, event)
+        fields = self.answers.event(request[ACTOR], form, form.get("form"))
+        return await self.answers.answer(request, Submit(**fields, form=form.get("form")[:200], values=values, uploads=form.uploads))
 
     async def read(self, request: web.Request) -> web.Response:
         """Live hints for words being typed, with what could come next at the caret."""
-        form = await self._form(request, takes_orders=False)
+        form = await self.answers.form(request, takes_orders=False)
         actor, text, at = request[ACTOR], form.get("text"), form.get("at")
-        answer = render.reading_of(self.frame.catalogue, self.studio.read(actor, text))
-        hints = await self.studio.complete(actor, text, min(int(at), len(text)) if at.isdecimal() and len(at) < 9 else len(text))
-        answer["hints"] = [{"insert": h.insert, "label": h.label, "start": h.start, "end": h.end, "detail": h.detail} for h in hints]
-        return web.json_response(answer)
-
-    def _event(self, request: web.Request, form: forms.Posted, what: str) -> dict[str, Any]:
-        """The fields of an Event. The page made the delivery id, so that a double click is one delivery; it counts for this member and this button."""
-        actor: Actor = request[ACTOR]
-        given = form.get("delivery")
-        delivery = given if 8 <= len(given) <= 64 and given.replace("-", "").isalnum() and given.isascii() else self.new_id()
-        digest = hashlib.sha256(f"{actor.key}\0{what}\0{delivery}".encode()).hexdigest()
-        return {
-            "actor": actor,
-            "place": Place(platform="web", channel=actor.id),
-            "reply_to": ReplyTo(platform="web", channel=actor.id),
-            "delivery_id": digest[:40],
-        }
-
-    async def _form(self, request: web.Request, *, takes_orders: bool = True) -> forms.Posted:
-        form = await forms.read(request, self.max_upload)
-        self.frame.check_token(request, form.get("token"))
-        if takes_orders and self.paused():
-            raise web.HTTPServiceUnavailable
-        return form
-
-    async def _answer(self, request: web.Request, event: Command | Press | Submit, *, words: str = "", pressed: str = "", back: str = "/") -> web.Response:
-        ack = self.studio.greet(event)
-        if ack.form is not None:
-            return await self._show_form(request, ack.form)
-        card = ack.card or await self.studio.handle(event)
-        if is_job_card(card):
-            return await self._show_job(request, card, pressed, back)
-        return await self._show_note(request, card, words, pressed, refused=isinstance(event, Command))
-
-    async def _show_job(self, request: web.Request, card: Card, pressed: str, back: str) -> web.Response:
-        if not _wants_json(request):
-            raise web.HTTPSeeOther(back if card.job_id == pressed else f"/job/{card.job_id}")
-        actor = request[ACTOR]
-        view = await self._view(actor, card.job_id) or render.card_view(self.frame.catalogue, card)
-        wallet = render.wallet_words(self.frame.catalogue, await self.studio.wallet(actor))
-        html = self._fragment(request, "_card.html", card=view, large=False)
-        return web.json_response({"kind": "job", "job": card.job_id, "html": html, "say": f"{card.title}. {card.text}", "wallet": wallet})
-
-    async def _show_note(self, request: web.Request, card: Card, words: str, pressed: str, *, refused: bool) -> web.Response:
-        if _wants_json(request):
-            html = self._fragment(request, "_note.html", note=render.card_view(self.frame.catalogue, card))
-            now = await self._view(request[ACTOR], pressed) if pressed else None
-            card_now = self._fragment(request, "_card.html", card=now, large=False) if now else ""
-            answer = {"kind": "note", "job": pressed, "card": card_now, "refused": refused, "title": card.title, "text": card.text, "html": html}
-            return web.json_response(answer)
-        if refused:
-            return await self._home(request, words=words, notice=card, status=422)
-        return self._page(request, "note.html", note=render.card_view(self.frame.catalogue, card), job=pressed)
-
-    async def _show_form(self, request: web.Request, form: Form) -> web.Response:
-        context: dict[str, Any] = {"form": form, "fields": render.form_fields(form)}
-        if _wants_json(request):
-            return web.json_response({"kind": "form", "html": self._fragment(request, "_form.html", **context)})
-        return self._page(request, "form.html", **context)
+        caret = min(int(at), len(text)) if at.isdecimal() and len(at) < 9 else len(text)
+        catalogue, studio, begin = self.answers.frame.catalogue_for(request), self.answers.studio, words_at(text)
+        reading = moved(studio.read(actor, text[begin:]), begin) if begin is not None else Reading()
+        if begin is None or caret < begin:
+            hints = command_hints(text, caret, catalogue)
+        else:
+            hints = tuple(replace(each, start=each.start + begin, end=each.end + begin) for each in await studio.complete(actor, text[begin:], caret - begin))
+        return web.json_response(render.reading_of(catalogue, replace(reading, hints=hints)))
 
     # ------------------------------------------------------------------------------------------ to come in
 
     async def sign_in(self, request: web.Request) -> web.Response:
         """A link from a chat: shows a button. (Looking at it must not spend it: chats fetch links to preview them.)"""
-        token = request.query.get("token", "")
-        ticket = signin.redeem(self.frame.guard.secret, token, self.frame.guard.clock())
+        token, guard = request.query.get("token", ""), self.answers.frame.guard
+        ticket = signin.redeem(guard.secret, token, guard.clock())
         if ticket is None:
-            return self._page(request, "sign_in.html", status=403 if token else 200, ticket=None, link_token="", bad=bool(token))
-        return self._page(request, "sign_in.html", ticket=ticket, link_token=token, bad=False)
+            return self.answers.page(request, "sign_in.html", status=403 if token else 200, ticket=None, link_token="", bad=bool(token))
+        return self.answers.page(request, "sign_in.html", ticket=ticket, link_token=token, bad=False)
 
     async def use_link(self, request: web.Request) -> web.Response:
-        form = await self._form(request, takes_orders=False)
-        ticket = signin.redeem(self.frame.guard.secret, form.get("link"), self.frame.guard.clock())
+        form, guard = await self.answers.form(request, takes_orders=False), self.answers.frame.guard
+        ticket = signin.redeem(guard.secret, form.get("link"), guard.clock())
         if ticket is None or not await self.spend(f"sign-in:{ticket.id}"):
-            return self._page(request, "sign_in.html", status=403, ticket=None, link_token="", bad=True)
+            return self.answers.page(request, "sign_in.html", status=403, ticket=None, link_token="", bad=True)
         response = web.Response(status=303, headers={"Location": "/"})
-        self.frame.guard.sign_in_as(response, ticket)
+        guard.sign_in_as(response, ticket)
         log.info("web.signed_in", actor=ticket.actor_id)
         return response
 
     async def sign_out(self, request: web.Request) -> web.Response:
-        await self._form(request, takes_orders=False)
+        await self.answers.form(request, takes_orders=False)
         response = web.Response(status=303, headers={"Location": "/"})
-        self.frame.guard.sign_out(response)
+        self.answers.frame.guard.sign_out(response)
         return response
 
-    # ------------------------------------------------------------------------------------------ helpers
 
-    async def _view(self, actor: Actor, job_id: str, shown: Shown | None = None) -> render.CardView | None:
-        """A job's card with its single pictures; None when it is gone by now."""
-        try:
-            card = await self.studio.card(actor, job_id)
-            shown = shown or (await self.studio.family(actor, job_id)).shown
-        except NotFound:
-            return None
-        return render.card_view(self.frame.catalogue, card, shown)
-
-    def _fragment(self, request: web.Request, template: str, **context: Any) -> str:
-        return self.frame.html(request, template, delivery=self.new_id(), **context)
-
-    def _page(self, request: web.Request, template: str, *, status: int = 200, **context: Any) -> web.Response:
-        return web.Response(text=self._fragment(request, template, **context), status=status, content_type="text/html")
-
-
-def said(text: str) -> tuple[str, str]:
-    """(command, its text): the words of a picture, or one of the chats' commands typed as there ("/history fox")."""
-    found = _COMMAND.match(text)
-    return (found[1], found[2].strip()) if found else ("imagine", text)
-
-
-def _wants_json(request: web.Request) -> bool:
-    return request.headers.get("Accept", "").startswith("application/json")
-
-
-def _image(data: bytes) -> web.Response:
+def image(data: bytes) -> web.Response:
+    """A picture as what it is; anything else as bytes nobody opens."""
     kinds = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
     kind = next((name for magic, name in kinds if data.startswith(magic)), "image/webp" if data[8:12] == b"WEBP" else "application/octet-stream")
     return web.Response(body=data, content_type=kind)

@@ -6,11 +6,11 @@ It only lays out: which words and buttons a member sees was decided in the Card.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bot.domain import Action, Artifact, Button, Card, Form, Job, Reading, Shown, Status, Verb, Wallet
+from bot.domain import Action, Artifact, Button, Card, Field, Form, Job, Picture, Reading, Shown, Status, Verb, Wallet
 from engine.api import ImagineRequest, UpscaleRequest
 
 
@@ -59,6 +59,29 @@ class SelectView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileView:
+    """A document to download."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldView:
+    """A field of a form; `name` is that of its control, `kind` "text", "long", "picture" or "choice"."""
+
+    name: str
+    kind: str
+    label: str
+    value: str
+    required: bool
+    choices: tuple[tuple[str, str], ...]
+    hint: str
+    accept: str  #: of a `picture`: which files its chooser offers
+    several: bool  #: whether it takes more than one file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CardView:
     id: str
     title: str
@@ -76,6 +99,7 @@ class CardView:
     rows: tuple[tuple[ButtonView, ...], ...]
     selects: tuple[SelectView, ...]
     links: tuple[tuple[str, str], ...]
+    files: tuple[FileView, ...]
     details: tuple[tuple[str, str], ...]
     created: str  #: ISO 8601, or empty
     spoiler: bool
@@ -108,6 +132,11 @@ def picture_url(digest: str) -> str:
 
 def clip_url(digest: str) -> str:
     return f"/picture/{digest}.webp"
+
+
+def address_of(picture: Picture) -> str:
+    """Where a stored picture is to be had; empty for one that is not stored."""
+    return picture_url(picture.digest) if picture.digest else ""
 
 
 def preview_url(card: Card) -> str:
@@ -149,17 +178,17 @@ def _picture(artifact: Artifact, alt: str) -> PictureView:
     )
 
 
-def pictures(say: Catalogue, card: Card, shown: Shown | None) -> tuple[PictureView, ...]:
-    """A job's pictures one by one when its artifacts are known, else as the card has them."""
+def pictures(say: Catalogue, card: Card, shown: Shown | None, address: Callable[[Picture], str] = address_of) -> tuple[PictureView, ...]:
+    """A job's pictures one by one when its artifacts are known, else those of the card that have an address."""
     if shown and (frames := singles(shown.artifacts)):
-        alts = [picture.alt for picture in card.pictures]
-        if len(alts) != len(frames):
-            alts = _alts(say, card.title, shown.job, frames)
-        return tuple(_picture(frame, alt) for frame, alt in zip(frames, alts, strict=True))
-    stored = [picture for picture in card.pictures if picture.digest]
+        told = [picture.alt for picture in card.pictures]
+        if len(told) != len(frames):
+            told = alts(say, card.title, shown.job, frames)
+        return tuple(_picture(frame, alt) for frame, alt in zip(frames, told, strict=True))
+    stored = [(picture, url) for picture in card.pictures if (url := address(picture))]
     return tuple(
-        PictureView(url=picture_url(p.digest), alt=p.alt, number=number, width=p.width, height=p.height, seed=None, favourite=False)
-        for number, p in enumerate(stored, 1)
+        PictureView(url=url, alt=each.alt, number=number, width=each.width, height=each.height, seed=None, favourite=False)
+        for number, (each, url) in enumerate(stored, 1)
     )
 
 
@@ -170,7 +199,8 @@ def _clip(card: Card) -> ClipView | None:
     return ClipView(url=clip_url(card.clip.digest), alt=card.clip.alt, width=card.clip.width, height=card.clip.height, still=still)
 
 
-def _alts(say: Catalogue, words: str, job: Job, frames: Sequence[Artifact]) -> list[str]:
+def alts(say: Catalogue, words: str, job: Job, frames: Sequence[Artifact]) -> list[str]:
+    """What all of a job's pictures are called for those who do not see them."""
     model, count = job.request.model, len(frames)
     return [say.say("card.alt_of", words=words, number=frame.index + 1, count=count, model=model) for frame in frames]
 
@@ -189,14 +219,24 @@ def _button(say: Catalogue, button: Button) -> ButtonView:
 
 
 def _leads_to(action: Action) -> str:
-    """The page that answers a button which only shows something; empty for others."""
-    return {Verb.SHOW: f"/job/{action.job_id}", Verb.CHILDREN: f"/job/{action.job_id}#family"}.get(action.verb, "")
+    """The page that answers a button which only shows something, or needs a page of its own; empty for others."""
+    places = {
+        Verb.SHOW: f"/job/{action.job_id}",
+        Verb.CHILDREN: f"/job/{action.job_id}#family",
+        Verb.REGION: f"/region/{action.job_id}/{max(0, action.index)}",
+    }
+    return places.get(action.verb, "")
 
 
-def card_view(say: Catalogue, card: Card, shown: Shown | None = None) -> CardView:
-    """A card for `_card.html`; `shown`, when known, brings the single pictures and the shape of what is coming."""
+def card_view(
+    say: Catalogue, card: Card, shown: Shown | None = None, *, address: Callable[[Picture], str] = address_of, files: Sequence[FileView] = ()
+) -> CardView:
+    """A card for `_card.html` or `_note.html`; `shown`, when known, brings the single pictures and the shape of what is coming.
+
+    `address` and `files` say where what is not stored is to be had.
+    """
     across, width, height = canvas(shown.job if shown else None)
-    shots = pictures(say, card, shown)
+    shots = pictures(say, card, shown, address)
     return CardView(
         id=card.job_id,
         title=card.title,
@@ -214,13 +254,26 @@ def card_view(say: Catalogue, card: Card, shown: Shown | None = None) -> CardVie
         rows=tuple(tuple(_button(say, button) for button in row) for row in card.rows),
         selects=tuple(SelectView(placeholder=select.placeholder, choices=tuple(_button(say, button) for button in select.choices)) for select in card.selects),
         links=tuple((link.label, link.url) for link in card.links if link.url.startswith(("/", "http://", "https://"))),
+        files=tuple(files),
         details=card.details,
         created=shown.job.created_at.isoformat() if shown else "",
         spoiler=card.spoiler,
     )
 
 
-_RELATIONS = {Verb.PICK: "web.from_pick", Verb.VARY: "web.from_vary", Verb.REROLL: "web.from_reroll", Verb.UPSCALE: "web.from_upscale"}
+_RELATIONS = {
+    Verb.PICK: "web.from_pick",
+    Verb.VARY: "web.from_vary",
+    Verb.REROLL: "web.from_reroll",
+    Verb.UPSCALE: "web.from_upscale",
+    Verb.ENHANCE: "web.from_enhance",
+    Verb.CREATIVE: "web.from_creative",
+    Verb.ZOOM: "web.from_zoom",
+    Verb.SQUARE: "web.from_square",
+    Verb.PAN: "web.from_pan",
+    Verb.REGION: "web.from_region",
+    Verb.ANIMATE: "web.from_animate",
+}
 
 
 def relation(say: Catalogue, job: Job) -> str:
@@ -232,7 +285,7 @@ def relation(say: Catalogue, job: Job) -> str:
 
 def tile_view(say: Catalogue, shown: Shown, *, current: bool = False) -> TileView:
     frames = singles(shown.artifacts)
-    shots = [_picture(frame, alt) for frame, alt in zip(frames, _alts(say, shown.job.words, shown.job, frames), strict=True)]
+    shots = [_picture(frame, alt) for frame, alt in zip(frames, alts(say, shown.job.words, shown.job, frames), strict=True)]
     job = shown.job
     return TileView(
         id=job.id,
@@ -250,10 +303,8 @@ def tile_view(say: Catalogue, shown: Shown, *, current: bool = False) -> TileVie
 
 def wallet_words(say: Catalogue, wallet: Wallet) -> tuple[str, str]:
     """(what stands in the corner, what it means)."""
-    return (
-        say.say("web.wallet", balance=f"{wallet.balance:,.0f}"),
-        say.say("web.wallet_hint", balance=f"{wallet.balance:,.0f}", cap=f"{wallet.cap:,.0f}", per_hour=f"{wallet.per_hour:,.0f}"),
-    )
+    balance = round(wallet.balance)
+    return say.say("web.wallet", balance=balance), say.say("web.wallet_hint", balance=balance, cap=round(wallet.cap), per_hour=round(wallet.per_hour))
 
 
 def event_of(card: Card) -> dict[str, Any]:
@@ -277,13 +328,27 @@ def reading_of(say: Catalogue, reading: Reading) -> dict[str, Any]:
         "spans": [list(span) for span in reading.spans],
         "mistake": reading.mistake,
         "mistakeAt": list(reading.mistake_at) if reading.mistake_at else None,
-        "cost": say.say("web.cost", cost=f"{reading.cost:,.1f}") if reading.cost is not None else "",
+        "cost": say.say("web.cost", cost=round(reading.cost, 1), count=reading.prompts) if reading.cost is not None else "",
         "hints": [{"insert": h.insert, "label": h.label, "start": h.start, "end": h.end, "detail": h.detail} for h in reading.hints],
     }
 
 
-def form_fields(form: Form) -> list[dict[str, Any]]:
-    return [{"name": f.name, "label": f.label, "value": f.value, "long": f.long, "required": f.required} for f in form.fields]
+def form_fields(form: Form) -> list[FieldView]:
+    return [_field(each) for each in form.fields]
+
+
+def _field(field: Field) -> FieldView:
+    return FieldView(
+        name=f"file.{field.name}" if field.kind == "picture" else f"value.{field.name}",
+        kind="long" if field.kind == "text" and field.long else field.kind,
+        label=field.label,
+        value=field.value,
+        required=field.required,
+        choices=field.choices,
+        hint=field.hint,
+        accept={"list": ".txt,.csv,text/plain,text/csv", "mask": "image/png"}.get(field.name, "image/*"),
+        several=field.kind == "picture" and field.name not in ("list", "mask", "style", "sketch"),
+    )
 
 
 def back_to(path: str, fallback: str) -> str:
@@ -297,3 +362,12 @@ def pressed_job(action: str) -> str:
         return Action.decode(action).job_id
     except ValueError:
         return ""
+
+
+def painter_of(action: str) -> str:
+    """The page a press leads to when it is one that opens the mask painter; empty for others."""
+    try:
+        decoded = Action.decode(action)
+    except ValueError:
+        return ""
+    return _leads_to(decoded) if decoded.verb is Verb.REGION else ""

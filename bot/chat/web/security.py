@@ -137,6 +137,13 @@ class Guard:
         platform, _, member = ticket.actor_id.partition(":")  # an Actor's key: a member of a chat is the same one here, history and wallet too
         return Actor(platform=platform, id=member, name=ticket.name) if member else Actor(platform="web", id=ticket.actor_id, name=ticket.name)
 
+    def language(self, request: web.Request) -> str:
+        """The language chosen in this browser, or empty. Not to be trusted."""
+        return request.cookies.get(self._cookie("language"), "")[:35]
+
+    def set_language(self, response: web.StreamResponse, code: str) -> None:
+        self._set(response, "language", code)
+
     def set_visit(self, response: web.StreamResponse, visit: str) -> None:
         self._set(response, "visit", visit)
 

@@ -16,12 +16,15 @@ import structlog
 from aiohttp import web
 
 from bot.chat.web import render
+from bot.chat.web.answers import Answers
 from bot.chat.web.frame import ACTOR, Frame
 from bot.chat.web.pages import Pages
-from bot.chat.web.render import Catalogue
+from bot.chat.web.painter import Painter
 from bot.chat.web.security import Guard
+from bot.chat.web.shelf import Shelf
 from bot.chat.web.stream import Streams
-from bot.domain import Actor, Card, Receipt, ReplyTo
+from bot.domain import Card, Receipt, ReplyTo
+from bot.messages import Catalogues
 from bot.ports import Studio
 
 log = structlog.get_logger(__name__)
@@ -45,7 +48,7 @@ class WebAdapter:
         port: int,
         public_url: str | None,
         secret: bytes,
-        catalogue: Catalogue,
+        catalogues: Catalogues,
         clock: Callable[[], datetime],
         spend: Callable[[str], Awaitable[bool]],
         sign_in: bool | None = None,
@@ -54,7 +57,8 @@ class WebAdapter:
     ) -> None:
         self._host, self._port, self._public_url = host, port, public_url
         self._guard = Guard.build(host=host, public_url=public_url, secret=secret, clock=clock, sign_in=sign_in)
-        self._catalogue, self._spend, self._max_upload, self._new_id = catalogue, spend, max_upload, new_id
+        self._catalogues, self._spend, self._max_upload, self._new_id = catalogues, spend, max_upload, new_id
+        self._shelf = Shelf(secret, clock)
         self._streams = Streams()
         self._runner: web.AppRunner | None = None
         self._paused = False
@@ -103,14 +107,15 @@ class WebAdapter:
     # -- the application
 
     def _application(self, studio: Studio) -> web.Application:
-        frame = Frame(catalogue=self._catalogue, guard=self._guard, max_upload=self._max_upload)
-        pages = Pages(studio=studio, frame=frame, spend=self._spend, max_upload=self._max_upload, paused=lambda: self._paused, new_id=self._new_id)
+        frame = Frame(catalogues=self._catalogues, guard=self._guard, max_upload=self._max_upload)
+        answers = Answers(studio=studio, frame=frame, shelf=self._shelf, max_upload=self._max_upload, paused=lambda: self._paused, new_id=self._new_id)
         app = web.Application(middlewares=frame.middlewares(), client_max_size=256 * 1024)
         app.on_response_prepare.append(frame.on_prepare)
-        app.add_routes(pages.routes())
+        app.add_routes(Pages(answers=answers, spend=self._spend).routes())
+        app.add_routes(Painter(answers=answers).routes())
 
         async def events(request: web.Request) -> web.StreamResponse:
-            return await self._events(request, studio)
+            return await self._events(request, answers)
 
         app.add_routes([web.get("/events", events), web.get("/static/{name}", frame.static)])
         return app
@@ -120,7 +125,7 @@ class WebAdapter:
             return "localhost"
         return f"[{self._host}]" if ":" in self._host else self._host
 
-    async def _events(self, request: web.Request, studio: Studio) -> web.StreamResponse:
+    async def _events(self, request: web.Request, answers: Answers) -> web.StreamResponse:
         """Server-sent events: ``card`` with what changed, ``reread`` when the page had better fetch what it shows, ``goodbye`` when the program stops."""
         actor = request[ACTOR]
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"})
@@ -137,17 +142,18 @@ class WebAdapter:
                 except StopAsyncIteration:
                     await response.write(b"event: goodbye\ndata: {}\n\n")
                     break
-                await response.write(await self._event(studio, actor, card))
+                await response.write(await _event(request, answers, card))
         except ConnectionError:
             pass
         finally:
             self._streams.unsubscribe(actor.id, subscription)
         return response
 
-    async def _event(self, studio: Studio, actor: Actor, card: Card | None) -> bytes:
-        if card is None:
-            return b"event: reread\ndata: {}\n\n"
-        event = render.event_of(card)
-        if event["ended"]:
-            event["wallet"] = render.wallet_words(self._catalogue, await studio.wallet(actor))
-        return f"event: card\ndata: {json.dumps(event)}\n\n".encode()
+
+async def _event(request: web.Request, answers: Answers, card: Card | None) -> bytes:
+    if card is None:
+        return b"event: reread\ndata: {}\n\n"
+    event = render.event_of(card)
+    if event["ended"]:
+        event["wallet"] = await answers.wallet(request)
+    return f"event: card\ndata: {json.dumps(event)}\n\n".encode()

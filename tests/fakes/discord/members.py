@@ -13,7 +13,7 @@ from tests.fakes.discord.stage import Stage
 from tests.fakes.discord.world import Channel, File, Json, User, content_type_of
 
 STRING, INTEGER, BOOLEAN, USER, CHANNEL, ROLE, MENTIONABLE, NUMBER, ATTACHMENT = 3, 4, 5, 6, 7, 8, 9, 10, 11
-TEXT_INPUT, CHECKBOX = 4, 23
+TEXT_INPUT, UPLOAD, CHECKBOX = 4, 19, 23
 
 
 class Members(Stage):
@@ -68,14 +68,15 @@ class Members(Stage):
         return await self._send(self._on(message, user, data), delivery)
 
     async def submit(self, user: User, form: Answer, /, *values: Any, delivery: int | None = None, **named: Any) -> Answer:
-        """Fills in the form that an answer opened: by custom id or label, or in order; the rest stays as it is prefilled."""
+        """Fills in the form that an answer opened: by custom id or label, or in order; the rest stays as it is prefilled. Files are given as `File`s."""
         opened = form.interaction
         assert opened.user is user, "a form is shown to the one who opened it"
         in_order = iter(values)
-        components = [self._filled(component, in_order, named) for component in form.modal["components"]]
+        resolved: Json = {}
+        components = [self._filled(component, in_order, named, opened.channel, resolved) for component in form.modal["components"]]
         assert next(in_order, None) is None, "more values than the form has fields"
         assert not named, f"the form has no fields {sorted(named)}"
-        data = {"custom_id": form.modal["custom_id"], "components": components}
+        data = {"custom_id": form.modal["custom_id"], "components": components, **({"resolved": resolved} if resolved else {})}
         made = make(self, MODAL_SUBMIT, user, opened.channel, data, message=opened.message, user_install=opened.user_install)
         return await self._send(made, delivery)
 
@@ -197,16 +198,16 @@ class Members(Stage):
             seen["members"] = {str(person.id): person.member(permissions=channel.member_permissions(person), user=False)}
         return seen
 
-    def _filled(self, component: Json, values: Iterator[Any], named: Json) -> Json:
+    def _filled(self, component: Json, values: Iterator[Any], named: Json, channel: Channel, resolved: Json) -> Json:
         """A component of a form as its submission carries it."""
         kind, ident = component["type"], component.get("id") or 0
         if kind == 1:
-            return {"type": 1, "id": ident, "components": [self._field(c, c.get("label"), values, named) for c in component["components"]]}
+            return {"type": 1, "id": ident, "components": [self._field(c, c.get("label"), values, named, channel, resolved) for c in component["components"]]}
         if kind == 18:
-            return {"type": 18, "id": ident, "component": self._field(component["component"], component["label"], values, named)}
+            return {"type": 18, "id": ident, "component": self._field(component["component"], component["label"], values, named, channel, resolved)}
         return {"type": kind, "id": ident}
 
-    def _field(self, field: Json, label: str | None, values: Iterator[Any], named: Json) -> Json:
+    def _field(self, field: Json, label: str | None, values: Iterator[Any], named: Json, channel: Channel, resolved: Json) -> Json:
         key = next((name for name in (field["custom_id"], label) if name in named), None)
         given = named.pop(key) if key is not None else next(values, None)
         sent: Json = {"type": field["type"], "id": field.get("id") or 0, "custom_id": field["custom_id"]}
@@ -216,6 +217,12 @@ class Members(Stage):
             assert text or not required, f"the form wants {label or field['custom_id']}"
             assert not text or (field.get("min_length") or 0) <= len(text) <= (field.get("max_length") or 4000), f"{label}: {len(text)} characters do not fit"
             return {**sent, "value": text}
+        if field["type"] == UPLOAD:
+            files = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
+            assert (field.get("min_values") or 0) <= len(files) <= (field.get("max_values") or 1), f"{label}: {len(files)} files do not fit"
+            kept = [self.store(each.name, each.content, content_type_of(each.name, each.content, each.content_type), channel) for each in files]
+            resolved.setdefault("attachments", {}).update({str(each.id): each.payload() for each in kept})
+            return {**sent, "values": [str(each.id) for each in kept]}
         options = field.get("options") or []
         if field["type"] == CHECKBOX:
             return {**sent, "value": bool(field.get("default") if given is None else given)}

@@ -13,6 +13,7 @@ from tests.fakes.discord.messages import COMPONENTS_V2, walk
 from tests.fakes.discord.world import Json
 
 ROW, BUTTON, STRING_SELECT, TEXT_INPUT, SECTION, TEXT, THUMBNAIL, GALLERY, FILE, SEPARATOR, CONTAINER, LABEL = 1, 2, 3, 4, 9, 10, 11, 12, 13, 14, 17, 18
+UPLOAD = 19
 SELECTS = (3, 5, 6, 7, 8)
 IN_MESSAGES = {ROW, SECTION, TEXT, GALLERY, FILE, SEPARATOR, CONTAINER}
 IN_CONTAINERS = IN_MESSAGES - {CONTAINER}
@@ -189,6 +190,8 @@ def modal(data: Json) -> None:
             longest(c.get("description"), 100, f"{place}.description")
             if (c.get("component") or {}).get("type") in SELECTS:
                 _select(c["component"], f"{place}.component")
+            if (c.get("component") or {}).get("type") == UPLOAD:
+                _upload(c["component"], f"{place}.component")
         elif c["type"] == ROW:
             count(c.get("components"), 1, 1, f"{place}.components")
             longest(c["components"][0].get("label"), 45, f"{place}.components.0.label", 1)
@@ -206,10 +209,20 @@ def _text_input(field: Json, where: str) -> None:
         raise invalid(f"{where}.min_length", "TEXT_INPUT_COMPONENT_MIN_LENGTH", "Longer than max_length")
 
 
+def _upload(field: Json, where: str) -> None:
+    longest(field.get("custom_id"), 100, f"{where}.custom_id", 1)
+    least, most = field.get("min_values"), field.get("max_values")
+    if not 0 <= (1 if least is None else least) <= (1 if most is None else most) <= 10:
+        raise invalid(f"{where}.max_values", "NUMBER_TYPE_MAX", "Must lie between min_values and 10")
+    if field.get("required", True) and least == 0:
+        raise invalid(f"{where}.min_values", "FILE_UPLOAD_COMPONENT_REQUIRED", "What is required has at least one file")
+
+
 def choices(found: Any, where: str = "data.choices") -> None:
     count(found, 0, 25, where)
     for index, choice in enumerate(found):
         longest(choice.get("name"), 100, f"{where}.{index}.name", 1)
+        _translations(choice, "name", 100, f"{where}.{index}.")
         if isinstance(choice.get("value"), str):
             longest(choice["value"], 100, f"{where}.{index}.value", 1)
 
@@ -235,6 +248,7 @@ def command(body: Json, where: str = "") -> None:
             raise invalid(where.rstrip("."), "APPLICATION_COMMAND_TOO_LARGE", f"Command exceeds maximum size (8000): {letters}")
     else:
         longest(body.get("name"), 32, f"{where}name", 1)
+        _translations(body, "name", 32, where)
         if body.get("description"):
             raise invalid(f"{where}description", "APPLICATION_COMMAND_INVALID_DESCRIPTION", "Context menu commands cannot have description")
 
@@ -246,6 +260,12 @@ def _named(body: Json, where: str) -> None:
     if name != name.lower() or not all(c in "-_'" or unicodedata.category(c)[0] in "LNM" for c in name):
         raise invalid(f"{where}name", "APPLICATION_COMMAND_INVALID_NAME", f"Command name is invalid: {name!r}")
     longest(body.get("description"), 100, f"{where}description", 1)
+    _translations(body, "description", 100, where)
+
+
+def _translations(body: Json, field: str, limit: int, where: str) -> None:
+    for locale, text in (body.get(f"{field}_localizations") or {}).items():
+        longest(text, limit, f"{where}{field}_localizations.{locale}", 1)
 
 
 def _options(options: list[Json], where: str) -> None:
@@ -266,8 +286,14 @@ def _options(options: list[Json], where: str) -> None:
 
 
 def _letters(body: Json) -> int:
-    own = len(body.get("name") or "") + len(body.get("description") or "")
-    own += sum(len(c["name"]) + (len(c["value"]) if isinstance(c.get("value"), str) else 0) for c in body.get("choices") or [])
+    """Of names, descriptions and values; what is translated counts in its longest language."""
+
+    def longest_of(field: str) -> int:
+        texts = [body.get(field) or "", *(body.get(f"{field}_localizations") or {}).values()]
+        return max(map(len, texts))
+
+    own = longest_of("name") + longest_of("description")
+    own += sum(_letters(choice) + (len(choice["value"]) if isinstance(choice.get("value"), str) else 0) for choice in body.get("choices") or [])
     return own + sum(_letters(option) for option in body.get("options") or [])
 
 

@@ -172,7 +172,7 @@ def users_info(world: World, args: Args) -> Args:
         "tz_label": "Greenwich Mean Time",
         "tz_offset": 0,
         "profile": {"real_name": user.real_name, "display_name": user.name, "team": world.team_id, **({"bot_id": world.bot_id} if bot else {})},
-        "is_admin": False,
+        "is_admin": user.admin,
         "is_owner": False,
         "is_bot": bot,
         "is_app_user": False,

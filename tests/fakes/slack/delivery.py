@@ -45,8 +45,8 @@ class Socket:
 
 
 class Delivery(World):
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, mark: str = "0") -> None:
+        super().__init__(mark)
         #: Where the app takes signed requests; empty: everything goes through the socket.
         self.events_url = ""
         self.ack_seconds, self.retry_pause = 3.0, 0.05

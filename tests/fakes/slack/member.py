@@ -18,10 +18,10 @@ PICKED = {"users": "user", "conversations": "conversation", "channels": "channel
 
 
 class Members(Delivery):
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, mark: str = "0") -> None:
+        super().__init__(mark)
         #: Which events the app subscribed to.
-        self.subscribed = {"reaction_added", "reaction_removed", "app_home_opened"}
+        self.subscribed = {"reaction_added", "reaction_removed", "app_home_opened", "app_uninstalled", "tokens_revoked"}
 
     def _answer(self, kind: str, user: User, channel: str) -> Answer:
         return Answer(kind, {}, user.id, channel, self, before=len(self.spoken))
@@ -154,6 +154,11 @@ class Members(Delivery):
 
     async def open_home(self, user: User) -> Answer:
         return await self._event(user, self.dm(user.id).id, "app_home_opened", payloads.home_opened(self, user), "")
+
+    async def uninstall(self) -> Answer:
+        """The app is removed from this workspace: its token is no good from then on, and the app hears of it."""
+        self.bot_token = "xoxb-no-more"
+        return await self._event(self.ada, self.art.id, "app_uninstalled", payloads.event(self, {"type": "app_uninstalled"}), "")
 
     async def say(self, user: User, channel: Channel | str, text: str, files: list[Upload] | None = None, thread: Message | None = None) -> Message:
         """Write a message; the app hears of it where it subscribed to `message.channels`, `.groups`, `.im` or `app_mention`."""

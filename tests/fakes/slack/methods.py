@@ -33,6 +33,7 @@ _said = "text attachments blocks thread_ts as_user icon_emoji icon_url link_name
 
 METHODS: dict[str, Method] = {
     "auth.test": _method(""),
+    "oauth.v2.access": _method("code", "client_id client_secret redirect_uri grant_type refresh_token"),
     "apps.connections.open": _method(""),
     "chat.postMessage": _method("channel", f"{_said} reply_broadcast unfurl_links unfurl_media mrkdwn metadata container_id", "chat:write"),
     "chat.update": _method("channel ts", "text attachments blocks as_user file_ids link_names parse reply_broadcast metadata markdown_text", "chat:write"),

@@ -50,6 +50,7 @@ class User:
     name: str
     real_name: str
     locale: str = "en-US"
+    admin: bool = False
 
 
 @dataclass(eq=False, slots=True)

@@ -15,6 +15,7 @@ from tests.fakes.slack.faults import Fault, Faults
 from tests.fakes.slack.member import Members
 from tests.fakes.slack.methods import METHODS, decoded, truth
 from tests.fakes.slack.model import File, Sent
+from tests.fakes.slack.oauth import Installing
 from tests.fakes.slack.samples import check_answer
 from tests.fakes.slack.world import Refused
 
@@ -57,13 +58,29 @@ TEXTUAL = {"channel", "ts", "user", "user_id", "file", "trigger_id", "view_id", 
 SIGN_IN = "<!DOCTYPE html><html><body>Sign in to Word Up</body></html>"
 
 
-class SlackWire(Members, Faults):
+class SlackWire(Members, Installing, Faults):
     """`async with SlackWire() as wire:` serves until the block ends, in the loop of the test."""
 
-    def __init__(self) -> None:
-        Members.__init__(self)
+    def __init__(self, mark: str = "0") -> None:
+        Members.__init__(self, mark)
+        Installing.__init__(self)
         Faults.__init__(self)
         self._runner: web.AppRunner | None = None
+        #: Other workspaces behind the same wire: `neighbour` makes them.
+        self.neighbours: list[SlackWire] = []
+
+    def neighbour(self, mark: str = "1") -> SlackWire:
+        """Another workspace of the same Slack and for the same app, with its own people, channels and bot token. Call it while the wire is open."""
+        other = SlackWire(mark)
+        other.host, other.session, other.requests, other.violations = self.host, self.session, self.requests, self.violations
+        other.app_token, other.signing_secret, other.events_url = self.app_token, self.signing_secret, self.events_url
+        other.sockets, other._waiting, other.client_id, other.client_secret = self.sockets, self._waiting, self.client_id, self.client_secret
+        self.neighbours.append(other)
+        return other
+
+    def _whose(self, token: str) -> SlackWire:
+        """The workspace that a bot token is of; this one for any other."""
+        return next((other for other in self.neighbours if token == other.bot_token), self)
 
     @property
     def api_url(self) -> str:
@@ -120,14 +137,19 @@ class SlackWire(Members, Faults):
         try:
             if body_ignored:
                 self.violation(name, "takes no JSON body")
-            told = {"ok": True, **self._granted(name, args, self._token(request, given))}
+            if name == "oauth.v2.access":
+                told = {"ok": True, **self.access((self, *self.neighbours), args)}
+            else:
+                token = self._token(request, given)
+                told = {"ok": True, **self._whose(token)._granted(name, args, token)}
             self._compared(name, told)
         except Refused as refused:
             sent.error = refused.error
             told = {"ok": False, "error": refused.error, **refused.more}
             if refused.messages:
                 told["response_metadata"] = {"messages": refused.messages}
-        self.changed()
+        for world in (self, *self.neighbours):
+            world.changed()
         if fault:
             return self._faulty(request, sent, fault)
         return web.json_response(told, headers={"x-oauth-scopes": ",".join(sorted(self.scopes)), "x-slack-req-id": self.new_id("R").lower()})
@@ -193,7 +215,7 @@ class SlackWire(Members, Faults):
     # -- files and response URLs
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
-        file = self.uploads.get(request.match_info["token"])
+        file = next((file for world in (self, *self.neighbours) if (file := world.uploads.get(request.match_info["token"]))), None)
         if request.content_type.startswith("multipart/"):
             parts = [part.file.read() for part in (await request.post()).values() if isinstance(part, web.FileField)]
             content = parts[0] if parts else b""
@@ -218,6 +240,9 @@ class SlackWire(Members, Faults):
         if fault := self.fault("url_private"):
             return self._faulty(request, sent, fault)
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if (world := self._whose(token)) is not self:
+            file = world._served(request.match_info["path"])
+            return web.Response(body=file.content, content_type=file.declared or file.kind[0]) if file else web.Response(status=404)
         if token != self.bot_token or "files:read" not in self.scopes:
             sent.error = "sign_in"
             return web.Response(text=SIGN_IN, content_type="text/html")
@@ -232,7 +257,8 @@ class SlackWire(Members, Faults):
         return file if file and not file.deleted and surfaces.visible(self, file) else None
 
     async def _response(self, request: web.Request) -> web.StreamResponse:
-        url = self.response_urls.get(request.match_info["token"])
+        world = next((each for each in self.neighbours if request.match_info["token"] in each.response_urls), self)
+        url = world.response_urls.get(request.match_info["token"])
         text = await request.text()
         body = json.loads(text) if text.startswith("{") else {}
         sent = Sent("response_url", body, time.monotonic())
@@ -245,12 +271,12 @@ class SlackWire(Members, Faults):
             if url.uses >= 5:
                 raise Refused("used_url")
             url.uses += 1
-            self._respond(url.user, url.channel, body, url)
+            world._respond(url.user, url.channel, body, url)
         except Refused as refused:
             sent.error, sent.status = refused.error, 404 if refused.error in ("expired_url", "used_url") else 400
             return web.json_response({"ok": False, "error": refused.error, **refused.more}, status=sent.status)
         finally:
-            self.changed()
+            world.changed()
         return web.Response(text="ok")
 
     def _respond(self, user: str, channel: str, body: dict[str, Any], url: Any) -> None:

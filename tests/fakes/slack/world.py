@@ -30,9 +30,10 @@ class Refused(Exception):
 
 
 class World:
-    def __init__(self) -> None:
-        self.team_id, self.app_id, self.enterprise = "T0WORDUP00", "A0WORDUP00", None
-        self.bot_user_id, self.bot_id = "U0WORDUPBOT", "B0WORDUP00"
+    def __init__(self, mark: str = "0") -> None:
+        """`mark` is part of every id: no two workspaces share one."""
+        self.team_id, self.app_id, self.enterprise = f"T{mark}WORDUP00", "A0WORDUP00", None
+        self.bot_user_id, self.bot_id = f"U{mark}WORDUPBOT", f"B{mark}WORDUP00"
         self.bot_token = f"xoxb-{secrets.randbelow(10**12):012}-{secrets.token_hex(12)}"
         self.app_token = f"xapp-1-{self.app_id}-{secrets.token_hex(12)}"
         self.signing_secret = secrets.token_hex(16)
@@ -41,14 +42,14 @@ class World:
         self.scopes = {"commands", "chat:write", "files:write", "files:read", "im:write", "im:read", "im:history", "users:read"}
         self.scopes |= {f"{kind}:{verb}" for kind in ("channels", "groups") for verb in ("read", "history")}
         self.scopes |= {"reactions:read", "reactions:write"}
-        self.ada, self.bob = User("U0ADA00000", "ada", "Ada Lovelace"), User("U0BOB00000", "bob", "Bob Tables", "es-ES")
+        self.ada, self.bob = User(f"U{mark}ADA00000", "ada", "Ada Lovelace", admin=True), User(f"U{mark}BOB00000", "bob", "Bob Tables", "en-GB")
         self.users = {user.id: user for user in (self.ada, self.bob, User(self.bot_user_id, "wordup", "Word Up!"))}
         people = {self.ada.id, self.bob.id}
-        self.art = Channel("C0ART00000", "art", "public", {*people, self.bot_user_id})
-        self.lounge = Channel("C0LOUNGE00", "lounge", "public", set(people))
-        self.secret = Channel("C0SECRET00", "secret", "private", set(people))
+        self.art = Channel(f"C{mark}ART00000", "art", "public", {*people, self.bot_user_id})
+        self.lounge = Channel(f"C{mark}LOUNGE00", "lounge", "public", set(people))
+        self.secret = Channel(f"C{mark}SECRET00", "secret", "private", set(people))
         #: A direct message between two members, which the bot is no part of.
-        self.talk = Channel("D0TALK0000", "directmessage", "im", set(people))
+        self.talk = Channel(f"D{mark}TALK0000", "directmessage", "im", set(people))
         self.channels = {channel.id: channel for channel in (self.art, self.lounge, self.secret, self.talk)}
         self.files: dict[str, File] = {}
         self.uploads: dict[str, File] = {}

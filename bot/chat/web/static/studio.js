@@ -73,13 +73,14 @@ document.addEventListener("submit", async (event) => {
   const form = event.target, button = event.submitter;
   if (!form.matches("[data-live]")) return;
   event.preventDefault();
-  if (form === prompt && !words.value.trim() && !file.value) { words.focus(); return; }
+  if (form === prompt && !words.value.trim() && !chosen.length) { words.focus(); return; }
   if (form.dataset.busy || (button?.dataset.confirm && !confirm(button.dataset.confirm))) return;
   const id = form.closest(".card")?.dataset.job;
   form.dataset.busy = "1";
   if (form === prompt) { clearTimeout(timer); asked++; close(); }  // hints that come late would wipe the answer away
   const data = new FormData(form);
   if (button?.name) data.set(button.name, button.value);
+  if (form === prompt) attach(data);
   const answer = await post(form.getAttribute("action"), data);
   delete form.dataset.busy;
   const delivery = $("[name=delivery]", form);
@@ -92,8 +93,13 @@ document.addEventListener("submit", async (event) => {
     wallet(answer.wallet);
     say(answer.say);
     if (form === prompt) drawn();
-  } else if (answer.kind === "form") show(answer.html);
-  else if (answer.kind === "note" && !answer.refused) { show(answer.html); if (answer.job && !answer.card) remove(answer.job); }
+  } else if (answer.kind === "open") location.assign(answer.url);
+  else if (answer.kind === "form") show(answer.html);
+  else if (answer.kind === "note" && !answer.refused) {
+    show(answer.html);
+    if (form === prompt) drawn();
+    if (answer.job && !answer.card) remove(answer.job);
+  }
   else notice(answer);
   if (later.delete(id) && !gone.has(id)) refresh(id);
 });
@@ -163,6 +169,7 @@ function settle() {
 // ---------------------------------------------------------------- the prompt
 
 const words = $("#words"), list = $("#hints"), mirror = $(".mirror"), reading = $("#reading"), file = prompt && $("[name=picture]", prompt);
+const tray = $("#chosen"), roles = $("#role");
 let hints = [], active = -1, read = { text: "", spans: [] }, asked = 0, timer;
 
 // The server counts code points, the browser UTF-16 units.
@@ -246,7 +253,8 @@ async function ask() {
 }
 
 function drawn() {
-  if (file.value) { file.value = ""; file.dispatchEvent(new Event("change")); }
+  chosen = [];
+  lay();
   clearTimeout(timer);
   asked++;
   reading.textContent = "";
@@ -254,14 +262,46 @@ function drawn() {
   words.select();
 }
 
-function choose(files) {
-  const picture = [...files].find((one) => one.type.startsWith("image/"));
-  if (!picture) return false;
-  const carrier = new DataTransfer();
-  carrier.items.add(picture);
-  file.files = carrier.files;
-  file.dispatchEvent(new Event("change"));
+// ---------------------------------------------------------------- files that go along
+
+let chosen = [];  // { file, role }
+
+const isList = (one) => /\.(txt|csv)$/i.test(one.name);
+
+function add(files) {
+  const wanted = [...files].filter((one) => isList(one) || one.type.startsWith("image/"));
+  if (!wanted.length) return false;
+  const large = [...chosen.map((each) => each.file), ...wanted].reduce((sum, one) => sum + one.size, 0) > Number(prompt.dataset.limit);
+  $("#notice").replaceChildren();
+  if (large) notice({ title: prompt.dataset.toobig });
+  else if (chosen.length + wanted.length > Number(prompt.dataset.most)) notice({ title: prompt.dataset.toomany });
+  else chosen.push(...wanted.map((one) => ({ file: one, role: isList(one) ? "list" : "image" })));
+  lay();
   return true;
+}
+
+function lay() {
+  $$("img", tray).forEach((image) => URL.revokeObjectURL(image.src));
+  tray.hidden = !chosen.length;
+  tray.replaceChildren(...chosen.map((each) => {
+    const item = document.createElement("li"), choice = roles.cloneNode(true), drop = document.createElement("button"), name = document.createElement("span");
+    const list = each.role === "list", label = (words) => words.replace("%s", each.file.name);
+    name.textContent = each.file.name;
+    for (const option of [...choice.options]) if ((option.value === "list") !== list) option.remove();
+    Object.assign(choice, { id: "", name: "", hidden: false, value: each.role, ariaLabel: label(prompt.dataset.roleof) });
+    choice.addEventListener("change", () => { each.role = choice.value; });
+    Object.assign(drop, { type: "button", className: "round", textContent: "×", ariaLabel: label(prompt.dataset.remove) });
+    drop.addEventListener("click", () => { chosen = chosen.filter((other) => other !== each); lay(); words.focus(); });
+    if (!list) item.append(Object.assign(new Image(), { alt: "", src: URL.createObjectURL(each.file) }));
+    item.append(name, choice, drop);
+    return item;
+  }));
+}
+
+function attach(data) {
+  data.delete("picture");
+  data.delete("role");
+  for (const each of chosen) data.append(`file.${each.role}`, each.file, each.file.name);
 }
 
 if (prompt) {
@@ -279,20 +319,12 @@ if (prompt) {
     else return;
     event.preventDefault();
   });
-  const chosen = $("#chosen");
-  file.addEventListener("change", () => {
-    const picture = file.files[0], large = picture && picture.size > Number(prompt.dataset.limit);
-    URL.revokeObjectURL($("img", chosen).src);
-    $("#notice").replaceChildren();
-    if (large) { file.value = ""; notice({ title: prompt.dataset.toobig }); }
-    chosen.hidden = !picture || large;
-    if (!chosen.hidden) $("img", chosen).src = URL.createObjectURL(picture);
-  });
-  $("button", chosen).addEventListener("click", () => { file.value = ""; file.dispatchEvent(new Event("change")); words.focus(); });
-  document.addEventListener("paste", (event) => { if (choose(event.clipboardData.files)) event.preventDefault(); });
+  roles.hidden = true;  // each file has its own
+  file.addEventListener("change", () => { add(file.files); file.value = ""; });
+  document.addEventListener("paste", (event) => { if (add(event.clipboardData.files)) event.preventDefault(); });
   document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
   document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dropping"); });
-  document.addEventListener("drop", (event) => { event.preventDefault(); document.body.classList.remove("dropping"); choose(event.dataTransfer.files); words.focus(); });
+  document.addEventListener("drop", (event) => { event.preventDefault(); document.body.classList.remove("dropping"); add(event.dataTransfer.files); words.focus(); });
   $$("[data-words]").forEach((chip) => chip.addEventListener("click", (event) => {
     event.preventDefault();
     words.value = chip.dataset.words;

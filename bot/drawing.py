@@ -1,0 +1,218 @@
+"""The writing half of the studio: words become jobs, one or a set, with whatever a member and a server prefer. What `bot.usecases` are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from bot import notes, presses
+from bot.board import Board
+from bot.cards import WATTS
+from bot.domain import Actor, Artifact, Card, Event, Job, Limits, Offer, Origin, Shown, Style, Submission, Upload
+from bot.errors import NotFound, Refused
+from bot.limits import price
+from bot.messages import Catalogues
+from bot.ports import Blobs, Store
+from bot.prompts import MOST_PICTURES, Located, Prompt, Source, Words, choose_model, layered, layers, prepare, resolve
+from bot.prompts.clean import clean
+from bot.queries import Desk, Queries
+from bot.uploads import Uploads
+from bot.wishes import Wishes
+from engine.api import Capabilities, Engine, ImagineRequest, Request
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One job to be, before it has a number."""
+
+    request: Request
+    words: str  #: as they are shown and given back
+    parent: Origin | None = None
+    private: bool = False
+    relaxed: bool = False
+
+
+class Drawing(Queries):
+    def __init__(
+        self,
+        store: Store,
+        blobs: Blobs,
+        engine: Engine,
+        queue: Desk,
+        board: Board,
+        catalogues: Catalogues,
+        limits: Limits,
+        *,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], str],
+        new_seed: Callable[[], int],
+        model: str = "",
+        public_url: str | None = None,
+        watts: float = WATTS,
+        lists: Mapping[str, Sequence[str]] | None = None,
+        retention: int = 0,
+        link: Callable[[Actor], str] | None = None,
+        painter: Callable[[Actor, str, int], str] | None = None,
+    ) -> None:
+        """`model` is the default one's name (empty: the shelf's first). `watts`: what the machine takes while it draws. `lists`: the operator's wildcards.
+        `retention`: days that ended jobs are kept; 0: for ever.
+
+        `link` makes a one-time address that signs a member in to the studio page, `painter` one that opens a picture of a job in the mask painter.
+        """
+        super().__init__(store, blobs, engine, queue, board, catalogues, limits, clock=clock, public_url=public_url, watts=watts)
+        self.uploads = Uploads(blobs)
+        self.new_id, self.new_seed, self.default_model, self.lists = new_id, new_seed, model, dict(lists or {})
+        self.link, self.painter, self.retention = link, painter, retention
+        self.wishes = Wishes(store, clock)
+
+    async def start(self) -> None:
+        """Once the store is open, and before anybody is greeted."""
+        await self.wishes.start()
+
+    async def aclose(self) -> None:
+        self.uploads.close()
+
+    # ------------------------------------------------------------------------------------------ models and pictures
+
+    def model_of(self, name: str | None) -> Capabilities:
+        """None: the default one. Raises Refused."""
+        name = name or self.default_model or next((each.model for each in self.models()), "")
+        can = self.can(name)
+        if can is None:
+            raise Refused("refused.model_gone", model=name, available=tuple(each.model for each in self.models()))
+        return can
+
+    def capabilities(self, located: Located, defaults: Sequence[Words] = ()) -> Capabilities:
+        """Of the model the words ask for, else the first of `defaults` that is on the shelf. Raises UserError."""
+        models = self.models()
+        if not models:
+            raise Refused("refused.no_model")
+        return choose_model(located.words, models, default=self.default_model, defaults=defaults, places=located.places)
+
+    async def keep(self, uploads: Sequence[Upload]) -> tuple[Source, ...]:
+        """Check and store the pictures among them, in their order. Raises BadPicture, Refused, OSError."""
+        pictures = [each for each in uploads if each.role != "list"]
+        if len(pictures) > MOST_PICTURES:
+            raise Refused("refused.too_many_pictures", count=len(pictures), limit=MOST_PICTURES)
+        return tuple([replace(await self.uploads.keep(each), role=each.role) for each in pictures])
+
+    async def drawn(self, shown: Shown, index: int) -> tuple[ImagineRequest, Artifact]:
+        """The request a picture was drawn by and the picture as drawn, looking through upscales. Raises Refused, NotFound."""
+        picture = presses.picture_at(shown, index)
+        while not isinstance(shown.job.request, ImagineRequest):
+            if shown.job.parent is None:
+                raise Refused("refused.no_ancestor")
+            index = presses.index_of(shown.job.parent)
+            try:
+                shown = await self.store.shown(shown.job.parent.job_id)
+                picture = presses.picture_at(shown, index)
+            except NotFound:
+                raise Refused("refused.no_ancestor") from None
+        return shown.job.request, picture
+
+    # ------------------------------------------------------------------------------------------ words become jobs
+
+    async def styles(self, event: Event) -> tuple[Style, ...]:
+        """The member's own and their server's saved ones."""
+        return await self.store.styles([each for each in (event.actor.key, event.place.owner) if each])
+
+    async def prompts(self, event: Event, text: str) -> tuple[Prompt, ...]:
+        """The single prompts in what was typed: one each permutation and repetition, with wildcards filled. Raises BadWords."""
+        standing = await self.wishes.of(event.actor, event.place)
+        listed = await self.store.word_lists([each for each in (event.place.owner, event.actor.key) if each]) if "__" in text else {}
+        defaults, styles = layers(standing.member, standing.server), await self.styles(event)
+        return prepare(text, lists={**self.lists, **listed}, seed=self.new_seed, styles=styles, sets=standing.sets, defaults=defaults)
+
+    async def order(
+        self,
+        event: Event,
+        prompt: Prompt,
+        pictures: Sequence[Source] = (),
+        *,
+        before: Sequence[Words] = (),
+        parent: Origin | None = None,
+        private: bool = False,
+    ) -> Order:
+        """What a prompt asks for, after what this member and this server prefer; `before` are layers that go before all preferences.
+
+        Raises BadWords, Refused.
+        """
+        standing = await self.wishes.of(event.actor, event.place)
+        located, words = prompt.located, prompt.located.words
+        defaults = (*before, prompt.style, *layers(standing.member, standing.server))
+        request = resolve(words, self.capabilities(located, defaults), seed=prompt.seed, pictures=pictures, defaults=defaults, places=located.places)
+        said = layered(words, *defaults)
+        return Order(request=request, words=prompt.text, parent=parent, private=private or bool(said.private), relaxed=bool(said.relax))
+
+    async def submit(self, event: Event, *orders: Order, delivery: str = "") -> Card:
+        """Write it down, wake the queue, and show where it stands. Raises OutOfCredits, QueueFull, Refused.
+
+        `delivery`: under which name it is done once, where that is not the event's own.
+        """
+        first = orders[0]
+        if not (event.reply_to.can_post or event.reply_to.token):  # the picture could not be shown: nothing is reserved
+            plain = len(orders) == 1 and isinstance(first.request, ImagineRequest) and not first.request.pictures
+            return notes.closed_card(first.words, self.say_to(event.actor), again=plain)
+        batch = await self._batch(event.actor, orders) if len(orders) > 1 else ""
+        jobs = tuple(self._job(event, order, batch) for order in orders)
+        limits = self.limits if len(jobs) == 1 else replace(self.limits, queued_per_actor=max(self.limits.queued_per_actor, len(jobs)))
+        accepted = await self.store.submit(Submission(delivery=delivery or event.delivery_id, jobs=jobs, reply_to=event.reply_to, limits=limits))
+        if not accepted.again:
+            for job in accepted.jobs:
+                log.info("job.accepted", job=job.id, actor=job.actor.key, kind=job.request.kind, cost=round(job.cost, 3))
+                self.board.changed(job.id, job.actor.key)
+            self.queue.wake()
+        if len(accepted.jobs) > 1:
+            return await self.batch_card(event.actor, accepted.jobs[0].batch)
+        if accepted.again:
+            return replace(await self.card(event.actor, accepted.jobs[0].id), again=True)
+        return self.card_of(await self.live(Shown(job=accepted.jobs[0])))
+
+    def price(self, order: Order) -> float:
+        """Credits."""
+        return price(order.request, self.model_of(order.request.model), relaxed=order.relaxed)
+
+    def _job(self, event: Event, order: Order, batch: str) -> Job:
+        return Job(
+            id=self.new_id(),
+            request=order.request,
+            words=clean(order.words).text.strip(),  # nothing a database or a page could choke on
+            actor=event.actor,
+            place=event.place,
+            cost=self.price(order),
+            parent=order.parent,
+            private=order.private,
+            relaxed=order.relaxed,
+            batch=batch,
+            created_at=self.clock(),
+        )
+
+    async def _batch(self, actor: Actor, orders: Sequence[Order]) -> str:
+        offer = await self.offer(actor, "batch", [order.words for order in orders])
+        return offer.id
+
+    async def batch_card(self, actor: Actor, batch: str) -> Card:
+        """How far a set of jobs is. Raises NotFound."""
+        offer = await self.offered(actor, batch)
+        return notes.batch_card(offer, await self.store.batch(offer.id), self.say_to(actor))
+
+    # ------------------------------------------------------------------------------------------ offers
+
+    async def offer(self, actor: Actor, kind: str, prompts: Sequence[str], **facts: Any) -> Offer:
+        """Keep prompts for buttons that may draw them."""
+        offer = Offer(id=self.new_id(), actor=actor, kind=kind, prompts=tuple(prompts), facts=facts, created_at=self.clock())
+        await self.store.offer(offer)
+        return offer
+
+    async def offered(self, actor: Actor, offer_id: str) -> Offer:
+        """One that was made to this member. Raises NotFound."""
+        offer = await self.store.offered(offer_id)
+        if offer.actor.key != actor.key:
+            raise NotFound("error.not_found")
+        return offer

@@ -1,0 +1,64 @@
+"""What members can ask for, one file a subject. `bot.studio` routes to the tables here; what all of them use is in `bot.drawing`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from bot.domain import Ack, Action, Card, Command, Press, Verb, Visibility
+from bot.drawing import Drawing
+from bot.usecases import imagine, looking, pictures, preferences, privacy, words
+from bot.usecases.buttons import PRESSES
+
+__all__ = ["COMMANDS", "OFFERED", "PRESSES", "Asked"]
+
+
+def quietly(house: Drawing, event: Command) -> Ack:
+    """Answered to the member alone."""
+    return Ack(visibility=Visibility.PRIVATE)
+
+
+def openly(house: Drawing, event: Command) -> Ack:
+    """Answered for all to see."""
+    return Ack(visibility=Visibility.PUBLIC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A command: how it is acknowledged, in memory and at once, and what it does. Both raise UserError."""
+
+    run: Callable[[Drawing, Command], Awaitable[Card]]
+    greet: Callable[[Drawing, Command], Ack] = quietly
+
+
+COMMANDS: Mapping[str, Asked] = {
+    "imagine": Asked(run=imagine.imagine, greet=imagine.greet),
+    "blend": Asked(run=pictures.blend, greet=pictures.greet_blend),
+    "describe": Asked(run=pictures.describe, greet=pictures.greet_one),
+    "shorten": Asked(run=words.shorten, greet=words.greet_shorten),
+    "morph": Asked(run=words.morph, greet=words.greet_morph),
+    "history": Asked(run=looking.history),
+    "show": Asked(run=looking.show, greet=openly),
+    "info": Asked(run=looking.info),
+    "queue": Asked(run=looking.queue),
+    "cancel": Asked(run=looking.cancel),
+    "upscale": Asked(run=pictures.upscale, greet=looking.greet_upscale),
+    "remix": Asked(run=looking.remix, greet=looking.greet_remix),
+    "prefer": Asked(run=preferences.prefer),
+    "settings": Asked(run=preferences.settings),
+    "styles": Asked(run=preferences.styles),
+    "lists": Asked(run=preferences.lists),
+    "models": Asked(run=looking.models),
+    "web": Asked(run=looking.web),
+    "verify": Asked(run=pictures.verify, greet=pictures.greet_one),
+    "privacy": Asked(run=privacy.privacy, greet=privacy.greet),
+    "help": Asked(run=looking.help_),
+}
+
+#: Buttons whose `job_id` is an offer's, or nobody's.
+OFFERED: Mapping[Verb, Callable[[Drawing, Press, Action], Awaitable[Card]]] = {
+    Verb.RUN: imagine.run,
+    Verb.DISMISS: imagine.dismiss,
+    Verb.COLLECT: imagine.collect,
+    Verb.CHOOSE: preferences.choose,
+}

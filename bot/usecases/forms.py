@@ -1,0 +1,183 @@
+"""Filled-in forms: some are commands in another dress, some the words of a child, some a preference. Called by `bot.studio`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bot import presses
+from bot.domain import Action, Card, Command, Shown, Submit, Verb
+from bot.drawing import Drawing, Order
+from bot.errors import Refused
+from bot.prompts import Source, Words, locate
+from bot.usecases import preferences, privacy
+from bot.wishes import Standing
+from engine.api import EngineError, ImagineRequest, Part
+
+MAX_PHRASE = 200  #: characters
+
+
+def words_of(event: Submit) -> str:
+    return event.values.get("words", "").strip()
+
+
+def _blend(house: Drawing, event: Submit) -> str:
+    return words_of(event)
+
+
+def _morph(house: Drawing, event: Submit) -> str:
+    before, after, flags = (event.values.get(name, "").strip() for name in ("before", "after", "flags"))
+    return f"{before} | {after} {flags}".strip()
+
+
+def _saved(house: Drawing, event: Submit) -> str:
+    whose = "server " if event.values.get("server", "") else ""
+    kept = event.values.get("words", "") or ", ".join(event.values.get("entries", "").splitlines())
+    return f"{whose}save {event.values.get('name', '').strip()} {' '.join(kept.split())}".strip()
+
+
+def _forget(house: Drawing, event: Submit) -> str:
+    said = event.values.get("sure", "").strip().casefold()
+    wanted = {house.say_to(event.actor).say("privacy.forget_word").casefold(), house.catalogues.first.say("privacy.forget_word").casefold()}
+    if said not in wanted:
+        raise Refused("refused.not_sure", word=house.say_to(event.actor).say("privacy.forget_word"))
+    return privacy.CONFIRMED
+
+
+#: Form → the text of the command of the same name.
+AS_COMMANDS: Mapping[str, Callable[[Drawing, Submit], str]] = {
+    "imagine": lambda house, event: words_of(event),
+    "blend": _blend,
+    "morph": _morph,
+    "shorten": lambda house, event: words_of(event),
+    "describe": lambda house, event: "",
+    "verify": lambda house, event: "",
+    "upscale": lambda house, event: "",
+    "styles": _saved,
+    "lists": _saved,
+    "privacy": _forget,
+}
+
+
+def as_command(house: Drawing, event: Submit) -> Command | None:
+    """The command a form stands for; None for a form of a button. Raises UserError."""
+    make = AS_COMMANDS.get(event.form)
+    if make is None:
+        return None
+    return Command(
+        actor=event.actor,
+        place=event.place,
+        reply_to=event.reply_to,
+        delivery_id=event.delivery_id,
+        name=event.form,
+        text=make(house, event),
+        uploads=event.uploads,
+    )
+
+
+def action_of(event: Submit) -> Action:
+    """The button a form was opened by. Raises Refused."""
+    try:
+        action = Action.decode(event.form)
+    except ValueError:
+        raise Refused("refused.unknown_form") from None
+    if action.verb not in (Verb.REMIX, Verb.VARY, Verb.REROLL, Verb.ZOOM, Verb.REGION, Verb.ASK):
+        raise Refused("refused.unknown_form")
+    return action
+
+
+def check(house: Drawing, event: Submit, action: Action, standing: Standing) -> None:
+    """In memory. Raises BadWords for words of a form that do not parse."""
+    words = presses.kept_whole(words_of(event), house.at_hand.get(action.job_id, ""))
+    if action.verb is not Verb.ASK and words:
+        locate(words, standing.sets)
+
+
+async def submitted(house: Drawing, event: Submit, action: Action) -> Card:
+    """Raises UserError."""
+    if action.verb is Verb.ASK:
+        return await preferences.answered(house, event, action)
+    shown = await house.seen(event.actor, action.job_id)
+    if (await house.wishes.of(event.actor, event.place)).owners_only:
+        presses.need_owner(event.actor, shown.job)
+    text = presses.kept_whole(words_of(event), shown.job.words)
+    match action.verb:
+        case Verb.ZOOM:
+            return await _zoom(house, event, action, shown, text)
+        case Verb.REGION:
+            return await _region(house, event, action, shown, text)
+    return await _remix(house, event, action, shown, text)
+
+
+async def _remix(house: Drawing, event: Submit, action: Action, shown: Shown, text: str) -> Card:
+    """Other words for the same picture, or the same start; a variation with other words starts from the picture it is of."""
+    job, was = shown.job, shown.job.request
+    on_shelf = {each.model for each in house.models()}
+    pictures = await house.keep(event.uploads)
+    before: tuple[Words, ...] = ()
+    if action.verb is Verb.VARY and not pictures:
+        base, picture = await house.drawn(shown, action.index)
+        can = house.model_of(base.model)
+        pictures = (Source(digest=picture.digest, width=picture.width, height=picture.height, role="start"),)
+        before = (Words(strength=presses.varied(base, picture, can, 0, how=presses.argument_of(action)).strength, model=base.model),)
+    elif not pictures and isinstance(was, ImagineRequest):
+        pictures, before = _as_before(was)
+    if was.model in on_shelf:
+        before = (*before, Words(model=was.model))
+    parent = presses.origin_of(action)
+    prompts = await house.prompts(event, text)
+    orders = [await house.order(event, each, pictures, before=before, parent=parent, private=job.private) for each in prompts]
+    return await house.submit(event, *orders)
+
+
+def _as_before(was: ImagineRequest) -> tuple[tuple[Source, ...], tuple[Words, ...]]:
+    """The pictures a job was drawn from, each in its role, and how much they counted. Not those that lay on a larger canvas, or behind a mask."""
+    found: list[Source] = []
+    said = Words()
+    if was.source and was.spot is None and was.mask is None:
+        found.append(Source(digest=was.source, width=was.width, height=was.height, role="start"))
+        found += [Source(digest=each, width=was.width, height=was.height) for each in was.mix]
+        said = said.evolve(strength=was.strength)
+    for each in was.image_prompts:
+        found.append(Source(digest=each.picture, width=was.width, height=was.height, role="style" if each.style else "image"))
+        said = said if each.style else said.evolve(image_weight=each.weight)
+    if was.control is not None:
+        found.append(Source(digest=was.control.picture, width=was.width, height=was.height, role="sketch"))
+    return tuple(found), (said,)
+
+
+async def _zoom(house: Drawing, event: Submit, action: Action, shown: Shown, text: str) -> Card:
+    factor = presses.zoom_of(event.values.get("factor", ""))
+    base, picture = await house.drawn(shown, action.index)
+    request = presses.zoomed(base, picture, house.model_of(base.model), factor, house.new_seed(), _parts(text))
+    return await house.submit(event, Order(request=request, words=presses.unseeded(text), parent=presses.origin_of(action), private=shown.job.private))
+
+
+def _parts(text: str) -> tuple[Part, ...]:
+    return locate(text).words.parts
+
+
+async def _region(house: Drawing, event: Submit, action: Action, shown: Shown, text: str) -> Card:
+    """What is white in the mask, or what the phrase names, is drawn anew."""
+    base, picture = await house.drawn(shown, action.index)
+    can = house.model_of(base.model)
+    masks = [each for each in event.uploads if each.role == "mask"]
+    phrase = event.values.get("what", "").strip()
+    if masks:
+        mask = (await house.keep(masks[:1]))[0].digest
+    elif phrase:
+        mask = await _found(house, base, picture.digest, phrase)
+    else:
+        raise Refused("refused.no_region")
+    request = presses.region(base, picture, mask, _parts(text), can, house.new_seed())
+    return await house.submit(event, Order(request=request, words=presses.unseeded(text), parent=presses.origin_of(action), private=shown.job.private))
+
+
+async def _found(house: Drawing, base: ImagineRequest, digest: str, phrase: str) -> str:
+    """The mask of what a phrase names in a picture. Raises Refused."""
+    if len(phrase) > MAX_PHRASE:
+        raise Refused("refused.long_phrase", limit=MAX_PHRASE)
+    try:
+        mask = await house.engine.mask(base.model, await house.blobs.get(digest), phrase)
+    except (EngineError, KeyError) as error:
+        raise Refused("refused.nothing_found", phrase=phrase, model=base.model) from error
+    return await house.blobs.put(mask)

@@ -1,0 +1,115 @@
+"""`/imagine`, its form, and sets of prompts: a yes before many, and everything of a set as one file. Called by `bot.studio`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bot import notes, presses
+from bot.domain import Ack, Action, Card, Command, Document, Event, Press, Verb, Visibility
+from bot.drawing import Drawing, Order
+from bot.errors import BadWords, NotFound, Refused
+from bot.prompts import CONFIRM_ABOVE, MAX_PROMPTS, Prompt, Source, layered, layers, prepare, read_list, resolve
+from bot.usecases import privacy
+from bot.usecases.sets import gathered
+from engine.api import request_from_dict, request_to_dict
+
+#: What only the store knows better: a greeting lets it pass, and the answer says it.
+_STORED = frozenset({"words.unknown_list", "words.unknown_list_near", "words.unknown_style", "words.unknown_style_near"})
+
+
+def greet(house: Drawing, event: Command) -> Ack:
+    """A form where nothing was said; else whether the answer is for all to see. Raises UserError for words nothing can be drawn from."""
+    if not event.text.strip() and not event.uploads:
+        return Ack(form=notes.imagine_form(house.say_to(event.actor)))
+    return Ack(visibility=Visibility.PRIVATE if check(house, event, event.text) else Visibility.PUBLIC)
+
+
+def check(house: Drawing, event: Command, text: str) -> bool:
+    """Whether what is drawn is for one member alone. In memory. Raises UserError for a mistake that can be seen without asking the store."""
+    if any(each.role == "list" for each in event.uploads):
+        return "--private" in text.casefold()
+    standing = house.wishes.at_hand(event.actor, event.place)
+    wishes = layers(standing.member, standing.server)
+    try:
+        prompt = prepare(text, lists=None, seed=lambda: 0, sets=standing.sets, defaults=wishes)[0]
+        located, defaults = prompt.located, (prompt.style, *wishes)
+        can = house.capabilities(located, defaults)
+        pictures = [Source(digest="", width=can.width, height=can.height, role=each.role) for each in event.uploads]
+        resolve(located.words, can, seed=0, pictures=pictures, defaults=defaults, places=located.places)
+    except BadWords as error:
+        if error.message in _STORED:
+            return "--private" in text.casefold()
+        raise
+    return bool(layered(located.words, *defaults).private)
+
+
+async def imagine(house: Drawing, event: Command) -> Card:
+    """One job, or a set of them. Raises UserError."""
+    lists = [each for each in event.uploads if each.role == "list"]
+    if len(lists) > 1:
+        raise Refused("refused.one_list")
+    pictures = await house.keep(event.uploads)
+    texts = read_list(lists[0].data, lists[0].name, event.text) if lists else (event.text,)
+    prompts: list[Prompt] = []
+    for text in texts:
+        prompts += await house.prompts(event, text)
+        if len(prompts) > MAX_PROMPTS:
+            raise Refused("refused.too_many_prompts", limit=MAX_PROMPTS)
+    orders = [await house.order(event, prompt, pictures) for prompt in prompts]
+    if len(orders) > CONFIRM_ABOVE:
+        return await _ask_first(house, event, orders)
+    return await house.submit(event, *orders)
+
+
+async def _ask_first(house: Drawing, event: Event, orders: list[Order]) -> Card:
+    """Many jobs cost much: they are drawn by a button."""
+    kept = [{"request": request_to_dict(each.request), "private": each.private, "relaxed": each.relaxed} for each in orders]
+    offer = await house.offer(event.actor, "confirm", [each.words for each in orders], orders=kept)
+    return notes.confirm_card(offer, sum(house.price(each) for each in orders), house.say_to(event.actor))
+
+
+async def run(house: Drawing, event: Press, action: Action) -> Card:
+    """Draw what an offer's button says. Raises UserError."""
+    offer = await house.offered(event.actor, action.job_id)
+    if offer.kind == "confirm":
+        orders = [
+            Order(request=request_from_dict(each["request"]), words=words, private=each["private"], relaxed=each["relaxed"])
+            for words, each in zip(offer.prompts, offer.facts["orders"], strict=True)
+        ]
+        return await house.submit(event, *orders, delivery=f"offer:{offer.id}")  # a second yes is the same one
+    chosen = offer.prompts if action.index < 0 else offer.prompts[action.index : action.index + 1]
+    if not chosen:
+        raise NotFound("error.not_found")
+    pictures = tuple(Source(**each) for each in offer.facts.get("pictures", ()))
+    prompts = [each for text in chosen for each in await house.prompts(event, text)][:MAX_PROMPTS]
+    return await house.submit(event, *[await house.order(event, each, pictures) for each in prompts])
+
+
+async def of_set(house: Drawing, event: Press, action: Action) -> Card:
+    """How far a set is; or all of it that has not ended is cancelled."""
+    offer = await house.offered(event.actor, action.job_id)
+    if action.verb is Verb.CANCEL:
+        for shown in await house.store.batch(offer.id):
+            if not shown.job.status.ended and await house.queue.cancel(shown.job.id):
+                house.board.changed(shown.job.id, event.actor.key)
+    return await house.batch_card(event.actor, offer.id)
+
+
+async def dismiss(house: Drawing, event: Press, action: Action) -> Card:
+    """A set is not wanted after all."""
+    await house.offered(event.actor, action.job_id)
+    return notes.note(house.say_to(event.actor), "offer.dismissed", "offer.dismissed_text")
+
+
+async def collect(house: Drawing, event: Press, action: Action) -> Card:
+    """All that a set of prompts made until now, as a zip; or all that is stored of the member. Raises NotFound."""
+    if presses.argument_of(action) == presses.EVERYTHING:
+        return await privacy.export(house, event)
+    offer = await house.offered(event.actor, action.job_id)
+    members = await house.store.batch(offer.id)
+    catalogue = house.say_to(event.actor)
+    data = await gathered(house.blobs, members)
+    if data is None:
+        raise Refused("refused.nothing_drawn_yet")
+    document = Document(name=f"wordup-{offer.id}.zip", data=data)
+    return replace(notes.note(catalogue, "offer.collected", "offer.collected_text", count=len(members)), documents=(document,))

@@ -1,0 +1,101 @@
+"""Commands about pictures that a member sends or points at: enlarge, blend, describe, verify. Called by `bot.studio`."""
+
+from __future__ import annotations
+
+import hashlib
+
+from bot import notes, presses
+from bot.cards import choose_card, frames
+from bot.domain import Ack, Action, Artifact, Card, Command, Event, Shown, Verb, Visibility
+from bot.drawing import Drawing, Order
+from bot.errors import NotFound, Refused
+from engine.api import EngineError
+
+FEWEST, MOST = 2, 5  #: pictures to blend
+
+
+def greet_blend(house: Drawing, event: Command) -> Ack:
+    if not event.uploads:
+        return Ack(form=notes.blend_form(house.say_to(event.actor)))
+    _enough(event)
+    return Ack(visibility=Visibility.PRIVATE if "--private" in event.text.casefold() else Visibility.PUBLIC)
+
+
+def greet_one(house: Drawing, event: Command) -> Ack:
+    """Of a command that wants one picture: a form where there is none."""
+    if not event.uploads and not event.job_id and not event.text.strip():
+        return Ack(form=notes.picture_form(event.name, house.say_to(event.actor)))
+    return Ack(visibility=Visibility.PRIVATE)
+
+
+def _enough(event: Command) -> None:
+    if not FEWEST <= len(event.uploads) <= MOST:
+        raise Refused("refused.blend_count", count=len(event.uploads), low=FEWEST, high=MOST)
+
+
+async def upscale(house: Drawing, event: Command) -> Card:
+    """A picture of a job made here, or one that was sent along. Raises UserError."""
+    if job_id := event.text.strip() or event.job_id:
+        shown = await house.seen(event.actor, job_id.upper())
+        if len(frames(shown)) > 1:
+            return choose_card(shown, house.say_to(event.actor))
+        action = Action(verb=Verb.UPSCALE, job_id=shown.job.id, index=0, argument="2")
+        request = presses.enlarged(presses.picture_at(shown, 0), house.model_of(shown.job.request.model), presses.factor_of(action))
+        return await house.submit(event, Order(request=request, words=shown.job.words, parent=presses.origin_of(action), private=shown.job.private))
+    capabilities = house.model_of(None)
+    source = (await house.keep(event.uploads[:1]))[0]
+    picture = Artifact(job_id="", index=0, digest=source.digest, seed=0, width=source.width, height=source.height)
+    return await house.submit(event, Order(request=presses.enlarged(picture, capabilities, presses.PICK_FACTOR), words=""))
+
+
+async def blend(house: Drawing, event: Command) -> Card:
+    """Several pictures become one, with words or without. Raises UserError."""
+    _enough(event)
+    pictures = await house.keep(event.uploads)
+    prompts = await house.prompts(event, event.text)
+    return await house.submit(event, *[await house.order(event, each, pictures) for each in prompts])
+
+
+async def describe(house: Drawing, event: Command) -> Card:
+    """What a picture shows, as prompts to draw: one that was sent, or one of a job. Raises UserError."""
+    if event.uploads:
+        source = (await house.keep(event.uploads[:1]))[0]
+        return await described(house, event, await house.blobs.get(source.digest))
+    shown = await house.seen(event.actor, (event.text.strip() or event.job_id).upper())
+    return await describe_picture(house, event, Action(verb=Verb.DESCRIBE, job_id=shown.job.id, index=0), shown)
+
+
+async def describe_picture(house: Drawing, event: Event, action: Action, shown: Shown) -> Card:
+    """A picture of a job. Raises UserError."""
+    picture = presses.picture_at(shown, action.index)
+    try:
+        data = await house.blobs.get(picture.digest)
+    except KeyError:
+        raise NotFound("error.not_found") from None
+    return await described(house, event, data, shown.job.request.model)
+
+
+async def described(house: Drawing, event: Event, png: bytes, model: str = "") -> Card:
+    """By the model that drew it, where that can see; else by the first on the shelf that can. Raises Refused."""
+    able = [each.model for each in house.models() if "describe" in each.operations]
+    if not able:
+        raise Refused("refused.nobody_sees")
+    try:
+        seen = (await house.engine.look(model if model in able else able[0], (png,)))[0]
+    except EngineError as error:
+        raise Refused("refused.nobody_sees") from error
+    offer = await house.offer(event.actor, "prompts", seen.prompts)
+    return notes.describe_card(seen, offer, house.say_to(event.actor))
+
+
+async def verify(house: Drawing, event: Command) -> Card:
+    """Whether a picture was made here, from which words. Raises BadPicture."""
+    catalogue = house.say_to(event.actor)
+    if not event.uploads:
+        return notes.note(catalogue, "verify.title", "verify.none")
+    data = event.uploads[0].data
+    found = await house.store.find_picture(hashlib.sha256(data).hexdigest(), event.actor.key)
+    if found is not None and found[1].index >= -1:
+        shown = Shown(job=found[0], artifacts=(found[1],))
+        return notes.verify_card(shown, "", catalogue)
+    return notes.verify_card(None, await house.uploads.claims(data), catalogue)
