@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from bot import __version__
 from bot.errors import BotError
@@ -23,7 +23,6 @@ from engine.api import EngineError
 
 if TYPE_CHECKING:
     from bot.app import App
-    from bot.domain import Card
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Word Up! — words in, pictures out.")
 
@@ -105,79 +104,28 @@ def _flat(group: BaseExceptionGroup[Any]) -> list[Any]:
 
 @app.command()
 def imagine(
-    words: Annotated[str, typer.Argument(help='What to draw, with flags: "a fox in the snow, 3d render --seed 7".')],
+    words: Annotated[str, typer.Argument(help='What to draw, with flags: "a fox in the snow, 3d render --seed 7"; or a command: "/morph a fox | an owl".')],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the PNG goes; of several pictures, this is the contact sheet.")] = Path("wordup.png"),
-    source: Annotated[Path | None, typer.Option("--source", help="A picture to start from.")] = None,
+    source: Annotated[list[Path] | None, typer.Option("--source", help="A picture to start from; several are blended.")] = None,
+    style: Annotated[Path | None, typer.Option("--style-picture", help="A picture whose style is followed, where the model can.")] = None,
+    sketch: Annotated[Path | None, typer.Option("--sketch", help="A picture whose lines are followed, where the model can.")] = None,
+    prompts: Annotated[Path | None, typer.Option("--list", help="A file of prompts: text, one a line, or CSV with columns for {name} slots.")] = None,
     show: Annotated[bool, typer.Option(help="Show the picture in the terminal.")] = True,
 ) -> None:
-    """Draw one prompt here and now, without the bot's queue or history. One picture unless --n says more."""
+    """Draw here and now, without the bot's queue or history. One picture a prompt unless --n says more."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from bot.app import App, new_id
-    from bot.chat.terminal import TerminalAdapter, inline_picture, written
-    from bot.domain import Actor, Command, Place, ReplyTo, Status, Upload
+    from bot.once import Once
 
     _imported()
     console = Console(stderr=True)
-    actor = Actor(platform="terminal", id="local", name="you")
-
-    async def draw(folder: Path) -> int:
-        usual = _settings()
-        settings = _settings(
-            models_file=usual.models_list,
-            models_dir=usual.models_store,
-            data_dir=folder,
-            database_url=SecretStr(f"sqlite:///{folder / 'imagine.db'}"),
-            web=False,
-            metrics_port=-1,
-            credits_cap=1e9,
-            credits_per_hour=1e9,
-        )
-        uploads = (Upload(name=source.name, data=source.read_bytes()),) if source else ()
-        with Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(), console=console, transient=True
-        ) as bar:
-            task = bar.add_task("loading the model", total=100)
-
-            def progress(card: Card) -> None:
-                bar.update(task, description="drawing", completed=card.percent or 0)
-
-            terminal = TerminalAdapter(progress)
-            bot = App(settings, adapters={"terminal": terminal})
-            async with bot.running():
-                text = words if "--n" in words.replace("=", " ").split() else f"{words} --n 1"
-                reply_to = ReplyTo(platform="terminal")
-                command = Command(
-                    actor=actor, place=Place(platform="terminal"), reply_to=reply_to, delivery_id=new_id(), name="imagine", text=text, uploads=uploads
-                )
-                ack = bot.studio.greet(command)
-                if ack.form is not None:  # no words: a chat would ask for them
-                    console.print('Say what to draw, such as: wordup imagine "a fox in the snow, 3d render"', markup=False, highlight=False)
-                    return 2
-                card = ack.card or await bot.studio.handle(command)
-                if card.job_id:
-                    card = await terminal.end(card.job_id)
-                if card.status is not Status.DONE:
-                    console.print(card.title, style="bold red", markup=False, highlight=False)
-                    console.print("\n".join(line for line in (card.text, card.code) if line), markup=False, highlight=False)
-                    return 2
-                shown = await bot.store.shown(card.job_id)
-                pictures = {a.index: await bot.blobs.get(a.digest) for a in shown.artifacts}
-        clip = written(output, pictures)
-        seeds = ", ".join(str(a.seed) for a in shown.artifacts if a.index >= 0)
-        console.print(f"{output}  (seed {seeds}, {shown.job.device_seconds:.1f} s)", markup=False, highlight=False)
-        if clip is not None:
-            console.print(f"{clip}  (how it took shape)", markup=False, highlight=False)
-        if show and sys.stdout.isatty():
-            sys.stdout.write(inline_picture(output.read_bytes(), dict(os.environ)))
-        return 0
-
     set_up(level="warning", style="console")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
+        files = {"image": source or [], "style": [style] if style else [], "sketch": [sketch] if sketch else [], "list": [prompts] if prompts else []}
         with tempfile.TemporaryDirectory(prefix="wordup-") as folder:
-            code = asyncio.run(draw(Path(folder)))
+            once = Once(_settings(), Path(folder), console, output, show=show)
+            code = asyncio.run(once.draw(words, {role: [(each.name, each.read_bytes()) for each in paths] for role, paths in files.items()}))
     except OSError as error:
         console.print(f"The picture could not be read or written: {error}", markup=False)
         code = 1

@@ -130,7 +130,8 @@ async def chat_findings(settings: Settings) -> list[Finding]:
         found += await discord.examine(token, settings.discord_api_url)
     else:
         found.append(Finding(level="note", what="Discord", text="off", fix="Set WORDUP_DISCORD_TOKEN (README: Discord in ten steps)."))
-    if token := settings.slack_bot_token.get_secret_value():
+    token, installs = settings.slack_bot_token.get_secret_value(), settings.slack_client_secret.get_secret_value()
+    if token or installs:
         from bot.chat.slack import health as slack
 
         found += await slack.examine(token, settings.slack_app_token.get_secret_value(), settings.slack_api_url)

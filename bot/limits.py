@@ -3,7 +3,7 @@
 **One credit is one default grid**: `GRID_OF` pictures at the model's own size, steps and guidance, finished as they are shown, times the model's
 `cost_factor`. Everything else is in proportion to its megapixel-steps, whatever the device: half the steps cost half, 2 pictures half, twice the
 area twice, no guidance (half the forward passes) half; starting from a picture at strength 0.6, or `--stop 60`, runs, and costs, 0.6 of the steps. Enlarging
-is work, too (`ENLARGING`), whether it ends a drawing or is asked for by itself.
+is work, too (`ENLARGING`), whether it ends a drawing, every frame of a clip, or is asked for by itself.
 
 A relaxed job pays half (`price`), because it uses what nobody else wants just then: the store lets every other job go first, for `RELAX_PATIENCE`.
 """
@@ -15,6 +15,7 @@ from datetime import timedelta
 
 from bot.domain import Limits
 from engine.api import ENLARGING, Capabilities, ImagineRequest, MorphRequest, Request, UpscaleRequest
+from engine.checks import finished_by
 from engine.efforts import usual
 
 GRID_OF = 4  #: pictures
@@ -29,7 +30,7 @@ DEFAULTS = Limits(cap=60.0, per_hour=30.0, queued_per_actor=10, queued_total=500
 
 def cost(request: Request, capabilities: Capabilities) -> float:
     """Credits, a positive multiple of QUANTUM. `capabilities` are those of the request's model."""
-    credits = megapixel_steps(request) / megapixel_steps_per_credit(capabilities) * capabilities.cost_factor
+    credits = megapixel_steps(request, capabilities) / megapixel_steps_per_credit(capabilities) * capabilities.cost_factor
     return max(1, math.ceil(round(credits / QUANTUM, 6))) * QUANTUM
 
 
@@ -44,8 +45,8 @@ def work(paid: float, relaxed: bool) -> float:
     return paid / RELAXED if relaxed else paid
 
 
-def megapixel_steps(request: Request) -> float:
-    """The device's work: megapixels × steps × pictures, a step with guidance being the whole one."""
+def megapixel_steps(request: Request, capabilities: Capabilities) -> float:
+    """The device's work: megapixels × steps × pictures, a step with guidance being the whole one. `capabilities` are those of the request's model."""
     match request:
         case ImagineRequest():
             steps = max(1.0, request.steps * request.stop * (request.strength if request.source is not None else 1.0))
@@ -54,10 +55,21 @@ def megapixel_steps(request: Request) -> float:
             enlarged = _enlarging(request.width, request.height, request.enlarge) * request.count
             return _megapixels(request.width, request.height) * steps * request.rows * passes * seen + enlarged
         case MorphRequest():
-            return _megapixels(request.width, request.height) * request.steps * request.frames * _passes(request.guidance)
+            steps = max(1.0, request.steps * (request.strength if request.source is not None else 1.0))
+            enlarged = _enlarging(request.width, request.height, request.enlarge) * request.frames
+            return _megapixels(request.width, request.height) * steps * request.frames * _passes(request.guidance) + enlarged
+        case UpscaleRequest(creative=True):
+            return _drawn_anew(request, finished_by(request.width, request.height, capabilities))
         case UpscaleRequest():
-            steps = max(1.0, request.steps * request.strength) * _passes(request.guidance, len(request.parts)) if request.creative else ENLARGING
-            return _megapixels(request.width * request.factor, request.height * request.factor) * steps
+            return _enlarging(request.width, request.height, request.factor)
+
+
+def _drawn_anew(request: UpscaleRequest, by: int) -> float:
+    """A picture that its model had finished `by` times larger is drawn at the model's own scale, and finished again (`engine.creative`)."""
+    width, height, own = request.width, request.height, request.factor / by
+    steps = max(1.0, request.steps * request.strength) * _passes(request.guidance, len(request.parts))
+    enlarged = _enlarging(width, height, own) + _enlarging(width * own, height * own, by)
+    return _megapixels(width * own, height * own) * steps + enlarged
 
 
 def megapixel_steps_per_credit(capabilities: Capabilities) -> float:
@@ -73,11 +85,11 @@ def seconds_per_credit(capabilities: Capabilities, pace: float) -> float:
     return megapixel_steps_per_credit(capabilities) * pace / capabilities.cost_factor
 
 
-def _enlarging(width: int, height: int, factor: int) -> float:
+def _enlarging(width: float, height: float, factor: float) -> float:
     return _megapixels(width * factor, height * factor) * ENLARGING if factor > 1 else 0.0
 
 
-def _megapixels(width: int, height: int) -> float:
+def _megapixels(width: float, height: float) -> float:
     return width * height / 1e6
 
 

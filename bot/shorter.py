@@ -6,21 +6,18 @@ from collections.abc import Sequence
 
 from engine.api import Weight
 
-KEPT = (0.75, 0.5, 0.3)  #: shares of the words in the versions, the longest first
+CARRYING = (0.1, 0.2, 0.5)  #: what a word must carry to stay, in each of the versions, the longest first
 LEAST = 2  #: words
 #: Words that join others: alone at the end of a version they say nothing.
 _JOINTS = frozenset({"a", "an", "the", "of", "in", "on", "at", "and", "with", "to", "by", "for", "from", "under", "over", "is", "are"})
 
 
-def shorter(words: str, weights: Sequence[Weight], shares: Sequence[float] = KEPT) -> tuple[str, ...]:
-    """Up to one version for each share, each without the words that carry least, in their order; none where there is nothing to leave out."""
+def shorter(words: str, weights: Sequence[Weight], carrying: Sequence[float] = CARRYING) -> tuple[str, ...]:
+    """Up to one version for each bound, each without the words that carry less, in their order; none where there is nothing to leave out."""
     found: list[str] = []
-    for share in shares:
-        count = max(LEAST, round(len(weights) * share))
-        if count >= len(weights):
-            continue
-        kept = sorted(sorted(weights, key=lambda each: -each.weight)[:count], key=lambda each: each.start)
-        texts = [words[each.start : each.end].strip(",.;") for each in kept]
+    strongest = sorted(weights, key=lambda each: -each.weight)[:LEAST]
+    for bound in carrying:
+        texts = [words[each.start : each.end].strip(",.;") for each in weights if each.weight >= bound or each in strongest]
         while texts and texts[-1].casefold() in _JOINTS:
             texts.pop()
         version = " ".join(texts)

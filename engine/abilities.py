@@ -32,18 +32,19 @@ _WORDS = frozenset({"imagine", "unwanted", "weights", "emphasis", "chaos", "stop
 _PICTURE = frozenset({"source", "mix", "creative"})  #: what an image-to-image pipeline makes possible
 _NOISED = _PICTURE | {"animate"}  #: what one makes possible whose scheduler adds the noise, so that the noise can be chosen
 _MASK = frozenset({"mask", "extend"})  #: what an inpainting pipeline makes possible
+_REGION = _NOISED | _MASK | {"phrase"}  #: what both together do: a part of a picture is found by its name, in noise, and drawn anew
 
 #: What each family can do without any further file.
 OPERATIONS: Mapping[str, frozenset[str]] = {
-    "sd": _WORDS | _NOISED | _MASK | {"tile"},  # circular convolutions: only a UNet is made of convolutions
-    "sdxl": _WORDS | _NOISED | _MASK | {"tile"},
-    "sd3": _WORDS | _NOISED | _MASK,
-    "flux": (_WORDS | _NOISED | _MASK) - {"unwanted"},  # guidance is a number it was trained to take, not a second prediction
+    "sd": _WORDS | _REGION | {"tile"},  # circular convolutions: only a UNet is made of convolutions
+    "sdxl": _WORDS | _REGION | {"tile"},
+    "sd3": _WORDS | _REGION,
+    "flux": (_WORDS | _REGION) - {"unwanted"},  # guidance is a number it was trained to take, not a second prediction
     "flux2": _WORDS - {"unwanted"},
     "pixart": _WORDS,
     "sana": _WORDS,
-    "zimage": _WORDS | _NOISED | _MASK,
-    "qwen": _WORDS | _NOISED | _MASK,
+    "zimage": _WORDS | _REGION,
+    "qwen": _WORDS | _REGION,
     "auto": frozenset({"imagine", "unwanted", "stop", "video", "upscale"}),
 }
 #: What some pipelines of a family can do more, or less, than the family.

@@ -10,6 +10,7 @@ Errors a caller can act on (all are `EngineError`)::
     ├── ModelCorrupt          a file is not what the manifest says
     ├── UnsupportedOperation  this model cannot do that (`what` names it); refused before anything is drawn
     ├── BadInput              an input picture cannot be read
+    ├── NothingFound          nothing in the picture answers to the phrase
     ├── OutOfMemory           after halving, tiling and offloading have failed
     ├── BadNumbers            non-finite latents: they would decode to silent black
     └── EngineDied            the device thread is gone or stuck; the request may be tried again
@@ -44,6 +45,14 @@ class UnsupportedOperation(EngineError):
 
 class BadInput(EngineError):
     """An input picture cannot be read."""
+
+
+class NothingFound(EngineError):
+    """Nothing in the picture stands out for the phrase: it names all of it, or nothing that the model sees there."""
+
+    def __init__(self, phrase: str) -> None:
+        super().__init__(f"nothing in the picture stands out for {phrase!r}")
+        self.phrase = phrase
 
 
 class OutOfMemory(EngineError):
@@ -431,6 +440,13 @@ class Engine(Protocol):
 
         Raises ModelMissing, and UnsupportedOperation for a model that does not show what it makes of words ("shorten" is not among its operations), or for
         more words than that.
+        """
+
+    async def mask(self, model: str, picture: bytes, phrase: str) -> bytes:
+        """A PNG (L) of the picture's own size, white where what the phrase names is: a mask for ImagineRequest. Takes turns with what is drawn.
+
+        It finds where the words would change most; whether the thing is there at all it cannot tell. Raises ModelMissing, BadInput, NothingFound, and
+        UnsupportedOperation where "phrase" is not among the model's operations.
         """
 
     async def aclose(self) -> None:

@@ -13,6 +13,7 @@ from engine.api import (
     Capabilities,
     ImagineRequest,
     MorphRequest,
+    NothingFound,
     Part,
     Request,
     Spot,
@@ -178,6 +179,14 @@ def check_words(text: str, can: Capabilities) -> list[tuple[int, int]]:
     if len(found) > MOST_WEIGHED:
         raise UnsupportedOperation(f"/shorten with more than {MOST_WEIGHED} words", can.model)
     return found
+
+
+def check_phrase(phrase: str, can: Capabilities) -> None:
+    """What `Engine.mask` refuses. Raises UnsupportedOperation, NothingFound."""
+    if "phrase" not in can.operations:
+        raise UnsupportedOperation("a part by its name", can.model)
+    if not phrase.strip():
+        raise NothingFound(phrase)
 
 
 #: How much smaller than the model's usual one a picture may be and still pass for one it has finished: sizes are rounded, and members choose shapes.

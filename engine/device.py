@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.api import ENLARGING, EngineDied, EngineError, EngineStats, ImagineRequest, OutOfMemory, Request
 from engine.importing import keep_kernels, no_collections, preload_torch
-from engine.jobs import Find, Job, Look, Paced, Question, Weigh
+from engine.jobs import Job, Paced, Question
 from engine.shelf import Shelf
 
 if TYPE_CHECKING:  # torch comes with these: at run time they are imported on the thread
@@ -320,7 +320,7 @@ class Device(threading.Thread):
         from engine.hub import Task
 
         request, canvas, watch = job.request, job.canvas, Paced(job, self._clock)
-        if isinstance(request, Look | Find | Weigh):
+        if isinstance(request, Question):
             self._tasks[job] = asked = Task(lambda: questions.answer(model, request), job.rows, lambda task: self._ended(job, task), kind=(request.model,))
             self._hub_of().join(asked)
             return
@@ -368,7 +368,7 @@ class Device(threading.Thread):
         else:
             traceback.clear_frames(error.__traceback__)  # they hold the request's tensors
             if is_out_of_memory(error):
-                what = "what was asked" if isinstance(request, Look | Find | Weigh) else f"{request.width}x{request.height}"
+                what = "what was asked" if isinstance(request, Question) else f"{request.width}x{request.height}"
                 error = OutOfMemory(f"{request.model}: {what} does not fit into the memory of {self._device}, even alone ({memory.described(self._device)})")
             elif isinstance(error, Cancelled):
                 error = EngineDied("the engine let go of it")  # seen only by who did not ask for it

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from engine import canvas as canvases
-from engine import checks, codec, results
+from engine import checks, codec, outline, results
 from engine.api import (
     Capabilities,
     EngineDied,
@@ -49,7 +49,7 @@ FAKE_MODEL = Capabilities(
         (
             *("imagine", "unwanted", "weights", "emphasis", "tile", "stop", "video", "morph"),
             *("source", "mask", "extend", "mix", "image_prompt", "style", "control:edges", "control:sketch", "lora"),
-            *("upscale", "creative", "best", "clip", "synthesis", "chaos", "animate", "describe", "shorten"),
+            *("upscale", "creative", "best", "clip", "synthesis", "chaos", "animate", "describe", "shorten", "phrase"),
         )
     ),
     width=128,
@@ -161,6 +161,14 @@ class FakeEngine:
         longest = max((end - start for start, end in words), default=1)
         return tuple(Weight(start=start, end=end, weight=(end - start) / longest) for start, end in words)
 
+    async def mask(self, model: str, picture: bytes, phrase: str) -> bytes:
+        """An ellipse whose place and shape hash from the phrase. Raises ModelMissing, UnsupportedOperation, BadInput, NothingFound."""
+        if self._closed:
+            raise EngineDied("the engine is closed")
+        checks.check_phrase(phrase, self.capabilities(model))
+        read: Image.Image = await self._blocking(codec.decode, picture)
+        return outline.encoded(_ellipse(phrase, *read.size), phrase)
+
     async def _own(self, task: asyncio.Task[Result]) -> Result:
         """The task's result; its end even when this coroutine is cancelled. A task cancelled by `aclose` is an engine that died."""
         try:
@@ -228,6 +236,16 @@ def _fit(words: str, seen: str) -> float:
     """0.3 for the same words, 0 where none is shared."""
     one, other = (set(text.lower().replace(",", " ").split()) for text in (words, seen))
     return 0.3 * len(one & other) / max(1, len(one | other))
+
+
+def _ellipse(phrase: str, width: int, height: int) -> Image.Image:
+    """White on black, between a quarter and a half of the picture across and down."""
+    x, y, across, down = (byte / 255 for byte in hashlib.sha256(phrase.encode()).digest()[:4])
+    w, h = width * (1 + across) / 4, height * (1 + down) / 4
+    left, top = x * (width - w), y * (height - h)
+    image = Image.new("L", (width, height))
+    ImageDraw.Draw(image).ellipse((left, top, left + w, top + h), fill=255)
+    return image
 
 
 def _steps(request: Request) -> int:

@@ -124,14 +124,15 @@ class Conditioned(StandIn):
             lower, upper = collate.slice_rows(call, 0, pictures), collate.slice_rows(call, pictures, call.rows)
             without, within = (lower, upper) if first else (upper, lower)
             blend = self._blend(pictures)
-            found = self._denoiser.together([without.kwargs, *_calls_under(within, blend)])
+            found = self._denoiser.together([without.kwargs, *calls_under(within, blend)])
             blended = _blended(found[1:], [share for share, _ in blend])
             return collate.merge([found[0], blended] if first else [blended, found[0]], call.rules)
         blend = self._blend(call.rows)
-        return _blended(self._denoiser.together(_calls_under(call, blend)), [share for share, _ in blend])
+        return _blended(self._denoiser.together(calls_under(call, blend)), [share for share, _ in blend])
 
 
-def _calls_under(call: Arguments, blend: Sequence[tuple[Share, Conditions]]) -> list[dict[str, Any]]:
+def calls_under(call: Arguments, blend: Sequence[tuple[Share, Conditions]]) -> list[dict[str, Any]]:
+    """The arguments of the same call of the denoiser, once under each of these conditions."""
     return [_told(call.kwargs, _rows_of(condition, call.rows)) for _, condition in blend]
 
 

@@ -43,7 +43,17 @@ class Weigh:
     rows = 0
 
 
-Question = Look | Find | Weigh
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outline:
+    """Where in the picture is what the phrase names (`Engine.mask`)? The picture is of a size that the model draws."""
+
+    model: str
+    picture: Pixels
+    phrase: str
+    rows = 4  #: it takes the places of as many pictures as step together for it (`engine.phrase`)
+
+
+Question = Look | Find | Weigh | Outline
 
 
 class Job(Protocol):

@@ -17,7 +17,7 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image
 
-from engine import canvas, checks, codec, results
+from engine import canvas, checks, codec, outline, results
 from engine.api import (
     BadInput,
     Capabilities,
@@ -34,7 +34,7 @@ from engine.api import (
 from engine.canvas import EMPTY, Canvas
 from engine.codec import Pixels
 from engine.device import ROWS, Device
-from engine.jobs import Find, Look, Question, Weigh
+from engine.jobs import Find, Look, Outline, Question, Weigh
 from engine.shelf import Shelf
 
 log = logging.getLogger("engine")
@@ -137,6 +137,14 @@ class LocalEngine:
         """See `engine.api.Engine.weigh`."""
         words = checks.check_words(text, self.capabilities(model))
         return cast(tuple[Weight, ...], await self._answer(Weigh(model=model, text=text, words=tuple(words)))) if words else ()
+
+    async def mask(self, model: str, picture: bytes, phrase: str) -> bytes:
+        """See `engine.api.Engine.mask`."""
+        can = self.capabilities(model)
+        checks.check_phrase(phrase, can)
+        pixels, size = await self._blocking(outline.fitted, picture, can)
+        differences = await self._answer(Outline(model=model, picture=pixels, phrase=phrase))
+        return cast(bytes, await self._blocking(outline.mask, differences, size, phrase))
 
     async def _answer(self, question: Question) -> Any:
         """Ask the device; what it answers."""
@@ -247,7 +255,7 @@ class _Flight:
         return not self._encoding
 
     def preview(self, pictures: list[Pixels]) -> None:
-        if isinstance(self.request, Look | Find | Weigh):
+        if isinstance(self.request, Question):
             return
         self._encoding = True
         try:

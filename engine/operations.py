@@ -103,18 +103,23 @@ def animate(model: Model, request: MorphRequest, start: Image.Image, watch: Watc
 
 def run(pipeline: Any, model: Model, arguments: dict[str, Any], size: Any, seeds: Sequence[int], seen: Seen) -> NDArray[np.float32]:
     """Call the pipeline for one picture a seed, of `size.width` × `size.height`: pictures × height × width × 3 in 0..1. Raises BadNumbers."""
+    arguments = called(pipeline, arguments, size, seeds)
+    images: NDArray[np.float32] = pipeline(**steps.watch_steps(pipeline, model.family, arguments, seen)).images
+    if not np.isfinite(images).all():
+        raise BadNumbers(f"{model.entry.can.model}: the decoded picture is non-finite")
+    return images
+
+
+def called(pipeline: Any, arguments: dict[str, Any], size: Any, seeds: Sequence[int]) -> dict[str, Any]:
+    """The arguments, with those that ask for one picture a seed, of `size.width` × `size.height`."""
     accepted = inspect.signature(type(pipeline).__call__).parameters
-    arguments = {
+    return {
         **arguments,
         **{name: getattr(size, name) for name in ("width", "height") if name in accepted},
         "num_images_per_prompt": len(seeds),
         "generator": [torch.Generator("cpu").manual_seed(seed) for seed in seeds],
         "output_type": "np",
     }
-    images: NDArray[np.float32] = pipeline(**steps.watch_steps(pipeline, model.family, arguments, seen)).images
-    if not np.isfinite(images).all():
-        raise BadNumbers(f"{model.entry.can.model}: the decoded picture is non-finite")
-    return images
 
 
 class Seen:

@@ -1,4 +1,5 @@
-"""What can be asked of a model besides pictures: what it sees in some, and how much each word of a text carries. Used by `engine.device`, inside a hub's task.
+"""What can be asked of a model besides pictures: what it sees in some, where in one a thing is, and how much each word of a text carries. Used by
+`engine.device`, inside a hub's task.
 
 A word carries what is lost without it: the text is read whole and once more without each of its words, and the angle between what the denoiser is told then and
 now is how far the meaning turns. That is measured on the conditions themselves, as the model's own pipeline makes them, so it works for every encoder: on the
@@ -12,12 +13,12 @@ from typing import Any
 
 import torch
 
-from engine import describe, guidance, operations, sight
+from engine import describe, guidance, operations, phrase, sight
 from engine.api import Seen, UnsupportedOperation, Weight
 from engine.codec import Pixels
 from engine.describe import Description
 from engine.guidance import Conditions
-from engine.jobs import Find, Look, Question, Weigh
+from engine.jobs import Find, Look, Outline, Question, Weigh
 from engine.model import Model
 
 #: The denoisers' parameters that hold one state for the whole text, and those that hold one for each of its words.
@@ -30,6 +31,8 @@ def answer(model: Model, question: Question) -> Any:
     """What `engine.api.Engine` promises of the method that asks it. Raises EngineError."""
     if isinstance(question, Look):
         return look(model, question)
+    if isinstance(question, Outline):
+        return phrase.differences(model, question)
     return find(model, question) if isinstance(question, Find) else weigh(model, question)
 
 

@@ -47,6 +47,7 @@ max_guidance = 15.0
 max_count = 9
 cost_factor = 1.0
 scheduler = "DPMSolverMultistepScheduler"
+strengths = {{ zoom = 0.01, pan = 0.01 }}  # around a picture it would draw its thing once more, and is given next to no freedom
 examples = {examples}
 """
 

@@ -1,4 +1,6 @@
-"""Chaos, moving pictures and the weight of words in every family that has them: each leans on what the family's denoiser and scheduler are called with."""
+"""Chaos, moving pictures, the weight of words and parts by their names in every family that has them: each leans on what the family's denoiser and scheduler
+are called with.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import operations, questions
+from engine import operations, phrase, questions
 from engine.abilities import OPERATIONS
 from engine.api import MorphRequest, Part
 from engine.hub import Hub, Task
-from engine.jobs import Weigh
+from engine.jobs import Outline, Weigh
 from tests.contract.engines import imagine
 from tests.contract.families import shelves
 from tests.contract.families.company import Guest, far, party
@@ -91,3 +93,17 @@ def test_every_family_tells_how_much_words_carry(name: str) -> None:
     assert [(each.start, each.end) for each in found] == list(places)
     weights = [each.weight for each in found]
     assert max(weights) == 1 and min(weights) >= 0 and len(set(weights)) > 1
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_words_change_a_noised_picture_and_no_words_change_nothing(name: str) -> None:
+    model = shelves.model(name)
+    picture = np.asarray(Image.fromarray(np.random.default_rng(1).integers(0, 255, (4, 4, 3), np.uint8)).resize((96, 64), Image.Resampling.BICUBIC))
+
+    def differences(words: str) -> Any:
+        return in_hub(lambda: phrase.differences(model, Outline(model=name, picture=picture, phrase=words)))
+
+    hat = differences("the hat")
+    assert hat.ndim == 2 and hat.shape[1] * 2 == hat.shape[0] * 3 and hat.min() >= 0 and np.isfinite(hat).all()
+    assert hat.max() > 1e-4 and np.abs(differences("a cat") - hat).max() > 0.01 * hat.max()
+    assert differences(model.family.blank or "").max() < 1e-3 * hat.max()

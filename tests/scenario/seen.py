@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from tests.scenario.files import File
 
 PATIENCE = 60.0
 WAITS = re.compile(r"^(Queued|Drawing)")
@@ -39,16 +41,23 @@ class Seen:
 
 
 class Stage(Protocol):
-    """One platform. `who` is "ada" or "bob"."""
+    """One platform. `who` is "ada" or "bob"; "grace", who manages the server; or "carl", who speaks German."""
 
     name: str
 
-    async def say(self, who: str, command: str, text: str, *, begun: bool = False) -> Seen:
+    def key(self, who: str) -> str:
+        """Of the actor that they are there."""
+
+    async def say(self, who: str, command: str, text: str, *, files: Sequence[File] = (), begun: bool = False) -> Seen:
         """`begun`: what is seen first, and not what it becomes."""
 
     async def press(self, who: str, card: Seen, label: str) -> Seen: ...
 
-    async def fill(self, who: str, form: Seen, words: str) -> Seen: ...
+    async def fill(self, who: str, form: Seen, values: Mapping[str, str | File]) -> Seen:
+        """What is not named stays as it is filled in."""
+
+    async def menu(self, who: str, card: Seen, entry: str) -> Seen:
+        """An entry of the menu that a chat has for each message."""
 
     async def react(self, who: str, card: Seen, emoji: str) -> Seen: ...
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import html.parser
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bot.domain import Upload
+from tests.scenario.files import File
 from tests.scenario.seen import Seen, form
 from tests.scenario.visitor import Visitor
 
@@ -18,6 +21,7 @@ class _Page(html.parser.HTMLParser):
         super().__init__()
         self.texts: dict[str, list[str]] = {"h2": [], "p": [], "pre": [], "dt": [], "dd": []}
         self.rows: list[list[str]] = []
+        self.menus: list[list[str]] = []  #: selects that act; a chat has them above the rows
         self.pictures = False
         self.actions: dict[str, str] = {}
         self.links: dict[str, str] = {}
@@ -35,7 +39,7 @@ class _Page(html.parser.HTMLParser):
         if tag == "img" and "preview" not in given.get("class", ""):
             self.pictures = True
         if tag == "select" and given.get("name") == "action":
-            self.rows.insert(sum(1 for row in self.rows if row and row[0].endswith("…")), [given["aria-label"]])
+            self.menus.append([given["aria-label"]])
         if tag == "option" and given.get("value", "").startswith("w1:"):
             self.actions[given["value"]] = given["value"]
         elif tag == "option" and "selected" in given and self.fields:
@@ -89,7 +93,7 @@ def read_web(fragment: str, *, alone: bool) -> Seen:
         code="".join(page.texts["pre"]),
         pictures=page.pictures,
         details=details,
-        rows=tuple(tuple(row) for row in page.rows if row),
+        rows=tuple(tuple(row) for row in (*page.menus, *page.rows) if row),
         alone=alone,
         place=page,
     )
@@ -109,9 +113,13 @@ class WebStage:
     def __init__(self, visitors: dict[str, Visitor]) -> None:
         self.visitors = visitors
 
-    async def say(self, who: str, command: str, text: str, *, begun: bool = False) -> Seen:
+    def key(self, who: str) -> str:
+        return f"web:{who}"
+
+    async def say(self, who: str, command: str, text: str, *, files: Sequence[File] = (), begun: bool = False) -> Seen:
         typed = text if command == "imagine" else f"/{command} {text}".strip()
-        return await self._seen(who, await self.visitors[who].imagine(typed), begun=begun)
+        more = {"upload": files[0]} if files else {}
+        return await self._seen(who, await self.visitors[who].imagine(typed, **more), begun=begun)
 
     async def press(self, who: str, card: Seen, label: str) -> Seen:
         page: _Page = card.place
@@ -121,9 +129,14 @@ class WebStage:
         action = _chosen(page, label.split(": ", 1)[1]) if ": " in label else page.actions[label]
         return await self._seen(who, await self.visitors[who].press(action))
 
-    async def fill(self, who: str, form: Seen, words: str) -> Seen:
-        values: dict[str, Any] = {"form": form.place.form, "value.words": words}
-        return await self._seen(who, await self.visitors[who].post("/submit", **values))
+    async def fill(self, who: str, form: Seen, values: Mapping[str, str | File]) -> Seen:
+        typed = {f"value.{name}": value for name, value in values.items() if isinstance(value, str)}
+        sent: Any = [(name, value) for name, value in values.items() if not isinstance(value, str)]
+        files = [Upload(name=name, data=data, role=field) for field, (name, data) in sent]  # a form's field says what a file is for
+        return await self._seen(who, await self.visitors[who].post("/submit", files=files, **{"form": form.place.form, **typed}))
+
+    async def menu(self, who: str, card: Seen, entry: str) -> Seen:
+        raise AssertionError("a page has no messages")
 
     async def react(self, who: str, card: Seen, emoji: str) -> Seen:
         raise AssertionError("nobody reacts on a page")

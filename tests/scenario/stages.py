@@ -7,24 +7,53 @@ of different platforms can be compared. `bot/cards.py` decides what is in them; 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bot.app import App, load_secret
 from bot.chat.web.signin import mint
-from engine.fake import FakeEngine
+from engine.api import Effort
+from engine.fake import FAKE_MODEL, FakeEngine
 from tests.fakes import discord, slack
 from tests.fakes.slack.readers import unescaped
 from tests.scenario.bots import discord_settings, running, slack_settings, unknown_requests
+from tests.scenario.files import File, kind_of
 from tests.scenario.seen import Seen, Stage, form, poll
 from tests.scenario.stage_web import WebStage
 from tests.scenario.visitor import Visitor
 
+#: What draws: the fake, which can make drafts too.
+MODEL = replace(FAKE_MODEL, draft=Effort(steps=2))
 #: Emoji of a script → Slack's names.
 NAMES = {"1️⃣": "one", "2️⃣": "two", "3️⃣": "three", "4️⃣": "four", "🔄": "arrows_counterclockwise", "❌": "x", "✉️": "email", "⭐": "star"}
+#: Entries of a message's menu → the shortcuts that Slack knows them by.
+SHORTCUTS = {"Imagine from this": "imagine_from", "Describe": "describe", "Upscale": "upscale", "Remix": "remix"}
+#: Command → its option, where what is typed is one.
+OPTIONS = {"imagine": "prompt", "blend": "prompt", "shorten": "prompt", "history": "search", "show": "job", "cancel": "job", "privacy": "action"}
+#: As Discord shows names, and as everybody else does.
+BY = re.compile(r"\b(By|Von) (Ada|Bob|Carl|Grace)\b")
+
+
+def options_of(command: str, text: str) -> dict[str, Any]:
+    """The options that say on Discord what a text says elsewhere."""
+    found: dict[str, Any] = {}
+    match command:
+        case "prefer" | "settings":
+            name, _, value = text.partition("=")
+            found = {"name": name, "value": value}
+        case "morph":
+            before, _, after = (each.strip() for each in text.partition("|"))
+            found = {"before": before, "after": after}
+        case "styles" | "lists" if text:
+            action, name, words = [*text.removeprefix("server ").split(" ", 2), ""][:3]
+            found = {"action": action, "name": name, "words": words, "shared": text.startswith("server ")}
+        case _ if command in OPTIONS:
+            found = {OPTIONS[command]: text}
+    return {name: value for name, value in found.items() if value}
 
 
 # ------------------------------------------------------------------------------------------------ Discord
@@ -54,7 +83,7 @@ def read_discord(message: discord.Message) -> Seen:
         text="\n".join(text).strip(),
         code="\n".join(code),
         pictures=any(data[:4] in (b"\x89PNG", b"RIFF") for data, _ in message.pictures),
-        details=" · ".join(small).replace("By Ada", "By ada").replace("By Bob", "By bob"),
+        details=BY.sub(lambda found: found[0][:-len(found[2])] + found[2].lower(), " · ".join(small)),
         rows=tuple(rows),
         alone=message.ephemeral or message.channel.guild is None,
         place=message,
@@ -66,18 +95,27 @@ def _plain(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text).replace("\u200b", "")
 
 
+def _attached(file: File) -> discord.File:
+    return discord.File(name=file[0], content=file[1], content_type=kind_of(file[0]))
+
+
 class DiscordStage:
     name = "discord"
 
     def __init__(self, wire: discord.DiscordWire) -> None:
         self.wire = wire
+        self.users = {"ada": wire.ada, "bob": wire.bob, "grace": wire.owner, "carl": wire.user("carl", locale="de")}
 
     def _user(self, who: str) -> discord.User:
-        return {"ada": self.wire.ada, "bob": self.wire.bob}[who]
+        return self.users[who]
 
-    async def say(self, who: str, command: str, text: str, *, begun: bool = False) -> Seen:
-        option = {"imagine": "prompt", "history": "search", "show": "job", "cancel": "job"}.get(command)
-        options = {option: text} if option and text else {}
+    def key(self, who: str) -> str:
+        return f"discord:{self._user(who).id}"
+
+    async def say(self, who: str, command: str, text: str, *, files: Sequence[File] = (), begun: bool = False) -> Seen:
+        options = options_of(command, text)
+        for name, content in files:
+            options["image" if kind_of(name).startswith("image/") else "list"] = _attached((name, content))
         return await self._seen(await self.wire.command(self._user(who), self.wire.art, command, **options), begun=begun)
 
     async def press(self, who: str, card: Seen, label: str) -> Seen:
@@ -94,8 +132,12 @@ class DiscordStage:
             return await poll(lambda: read_discord(answer.followups[0]) if answer.followups else read_discord(message) if message.edits > edits else None)
         return await self._seen(answer)
 
-    async def fill(self, who: str, form: Seen, words: str) -> Seen:
-        return await self._seen(await self.wire.submit(self._user(who), form.place, words=words))
+    async def fill(self, who: str, form: Seen, values: Mapping[str, str | File]) -> Seen:
+        given = {name: value if isinstance(value, str) else _attached(value) for name, value in values.items()}
+        return await self._seen(await self.wire.submit(self._user(who), form.place, **given))
+
+    async def menu(self, who: str, card: Seen, entry: str) -> Seen:
+        return await self._seen(await self.wire.context(self._user(who), self.wire.art, entry, card.place))
 
     async def react(self, who: str, card: Seen, emoji: str) -> Seen:
         message: discord.Message = card.place
@@ -151,14 +193,19 @@ def read_slack(message: slack.Message, *, alone: bool = False) -> Seen:
                 rows.append(tuple(unescaped((each.get("text") or each.get("placeholder"))["text"]) for each in block["elements"]))
     return Seen(
         title=title,
-        text="\n".join(text).replace("/wordup ", "/"),  # how commands are spelled there
+        text=_spelled("\n".join(text)),
         code="\n".join(code),
         pictures=pictured,
-        details=" · ".join(details),
+        details=_spelled(" · ".join(details)),
         rows=tuple(rows),
         alone=alone or message.ephemeral or str(message.channel).startswith("D"),
         place=message,
     )
+
+
+def _spelled(text: str) -> str:
+    """Commands as they are written elsewhere."""
+    return text.replace("/wordup ", "/")
 
 
 class SlackStage:
@@ -166,11 +213,23 @@ class SlackStage:
 
     def __init__(self, wire: slack.SlackWire) -> None:
         self.wire = wire
+        more = (slack.User("U0GRACE000", "grace", "Grace Hopper", admin=True), slack.User("U0CARL0000", "carl", "Carl Zeiss", "de-DE"))
+        for each in more:
+            wire.users[each.id] = each
+            wire.art.members.add(each.id)
+        self.users = {each.name: each for each in (wire.ada, wire.bob, *more)}
 
     def _user(self, who: str) -> slack.User:
-        return {"ada": self.wire.ada, "bob": self.wire.bob}[who]
+        return self.users[who]
 
-    async def say(self, who: str, command: str, text: str, *, begun: bool = False) -> Seen:
+    def key(self, who: str) -> str:
+        return f"slack:{self.wire.team_id}:{self._user(who).id}"
+
+    async def say(self, who: str, command: str, text: str, *, files: Sequence[File] = (), begun: bool = False) -> Seen:
+        if files:  # a command takes none along there: they stand in a message, and its shortcut brings them
+            said = await self.wire.say(self._user(who), self.wire.art, text, [(name, content, kind_of(name)) for name, content in files])
+            view = await (await self.wire.shortcut(self._user(who), said, SHORTCUTS["Imagine from this"])).modal()
+            return await self.fill(who, Seen(title="", place=view), {})
         name, words = ("/imagine", text) if command == "imagine" else ("/wordup", f"{command} {text}".strip())
         return await self._seen(await self.wire.command(self._user(who), self.wire.art, name, words), begun=begun)
 
@@ -184,12 +243,23 @@ class SlackStage:
             answer = await self.wire.press(self._user(who), message, label)
         return await self._seen(answer, message, edits)
 
-    async def fill(self, who: str, form: Seen, words: str) -> Seen:
-        before = list(self.wire.messages(self.wire.art))
-        answer = await self.wire.submit(self._user(who), form.place, words)
+    async def fill(self, who: str, form: Seen, values: Mapping[str, str | File]) -> Seen:
+        user = self._user(who)
+        before, whispers = list(self.wire.messages(self.wire.art)), len(self.wire.ephemerals(user))
+        given = {name: value if isinstance(value, str) else [(*value, kind_of(value[0]))] for name, value in values.items()}
+        answer = await self.wire.submit(user, form.place, **given)
         if answer.errors:
             return Seen(title="Not this time", text="\n".join(answer.errors.values()), alone=True)
-        return await poll(lambda: next((read_slack(each) for each in self.wire.messages(self.wire.art) if each not in before), None))
+
+        def look() -> Seen | None:
+            if len(self.wire.ephemerals(user)) > whispers:
+                return read_slack(self.wire.ephemerals(user)[-1], alone=True)
+            return next((read_slack(each) for each in self.wire.messages(self.wire.art) if each not in before), None)
+
+        return await poll(look)
+
+    async def menu(self, who: str, card: Seen, entry: str) -> Seen:
+        return await self._seen(await self.wire.shortcut(self._user(who), card.place, SHORTCUTS[entry]))
 
     async def react(self, who: str, card: Seen, emoji: str) -> Seen:
         message: slack.Message = card.place
@@ -240,7 +310,7 @@ async def stage(name: str, folder: Path) -> AsyncIterator[tuple[Stage, App]]:
             settings = slack_settings(wire)
         else:
             settings = {"web": True, "web_port": 0, "public_url": "http://pictures.example.org"}
-        app = await stack.enter_async_context(running(folder, engine=FakeEngine(), **settings))
+        app = await stack.enter_async_context(running(folder, engine=FakeEngine((MODEL,)), **settings))
         seeds = iter(range(1000, 10_000, 100))
         app.studio.new_seed = lambda: next(seeds)
         if wire is not None:
@@ -251,7 +321,8 @@ async def stage(name: str, folder: Path) -> AsyncIterator[tuple[Stage, App]]:
         assert app.web is not None and app.web._runner is not None
         url = f"http://127.0.0.1:{app.web._runner.addresses[0][1]}"
         visitors = {}
-        for who in ("ada", "bob"):
+        for who in ("ada", "bob", "carl"):
             token = mint(load_secret(folder), who, who, datetime.now(UTC))
             visitors[who] = await stack.enter_async_context(Visitor(url, ticket=token))
+        visitors["carl"].session.headers["Accept-Language"] = "de"
         yield WebStage(visitors), app

@@ -122,12 +122,12 @@ async def test_a_mistake_is_told_to_its_author_alone_and_costs_nothing(wire: Dis
     assert (await bot.store.load()).queued == 0
 
 
-async def test_a_flag_that_only_the_store_could_know_is_told_privately_though_the_room_was_public(wire: DiscordWire, bot: App) -> None:
-    """It may be a member's own set of flags: that is looked up after the first response."""
+async def test_a_flag_nobody_knows_is_told_privately_with_the_nearest_and_nothing_stays_in_the_room(wire: DiscordWire, bot: App) -> None:
+    """It may be a member's own set of flags: where those are not at hand, it is told after a public first response, which goes again."""
     answer = await wire.command(wire.ada, wire.art, "imagine", prompt="a fox --sead 7")
-    whisper = await answer.followup()
+    whisper = await (answer.message() if answer.ephemeral else answer.followup())
     assert whisper.ephemeral and "--seed" in whisper.text and "a fox --sead 7" in whisper.text
-    assert not wire.messages(wire.art), "nothing is left of the public answer"
+    assert not wire.messages(wire.art)
 
 
 async def test_words_stay_words_whatever_is_in_them(wire: DiscordWire, bot: App) -> None:

@@ -369,8 +369,7 @@ async def test_remix_on_a_message_opens_its_jobs_form_or_asks_what_to_draw_from_
     form = await wire.context(wire.bob, wire.art, "Remix", await answer.message())
     assert form.modal["custom_id"] == f"remix:{job_id}"
     photo = await wire.say(wire.bob, wire.art, files=[file("dog.png", 5)])
-    form = await wire.context(wire.ada, wire.art, "Remix", photo)
-    await (await wire.submit(wire.ada, form, words="a dog in oil")).message()
+    await (await wire.submit(wire.ada, await wire.context(wire.ada, wire.art, "Remix", photo), words="a dog in oil")).message()
     event = studio.events[-1]
     assert isinstance(event, Submit) and [each.data for each in event.uploads] == [paint(5)]
     nothing = await wire.context(wire.ada, wire.art, "Remix", await wire.say(wire.bob, wire.art, "hello"))
@@ -378,7 +377,6 @@ async def test_remix_on_a_message_opens_its_jobs_form_or_asks_what_to_draw_from_
 
 
 # ------------------------------------------------------------------------------------------------ documents
-
 
 ZIP = Document(name="foxes.zip", data=b"PK" + b"x" * 5000)
 

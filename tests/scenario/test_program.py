@@ -197,6 +197,18 @@ def test_a_mistake_in_the_terminal_is_one_sentence(tmp_path):
     assert not (tmp_path / "x.png").exists()
 
 
+def test_a_set_in_the_terminal_is_a_file_a_prompt(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", "imagine", "a {red, blue} apple --steps 2", "-o", str(tmp_path / "x.png")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["x-01.png", "x-02.png"]
+
+
 def test_doctor_finds_a_healthy_house(tmp_path, monkeypatch):
     monkeypatch.setenv("WORDUP_DATA_DIR", str(tmp_path / "data"))
     done = subprocess.run([sys.executable, "-m", "bot", "doctor"], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)

@@ -112,6 +112,6 @@ def test_a_card_that_makes_no_sense_is_told_where(fields: dict[str, Any], said: 
 
 
 def test_a_draft_costs_little() -> None:
-    full = limits.megapixel_steps(imagine())
-    assert limits.megapixel_steps(drafted(imagine(), SWIFT)) == pytest.approx(full / 16)
-    assert limits.megapixel_steps(quickened(imagine(), SWIFT)) == pytest.approx(full / 4)
+    full = limits.megapixel_steps(imagine(), SWIFT)
+    assert limits.megapixel_steps(drafted(imagine(), SWIFT), SWIFT) == pytest.approx(full / 16)
+    assert limits.megapixel_steps(quickened(imagine(), SWIFT), SWIFT) == pytest.approx(full / 4)

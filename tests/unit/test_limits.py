@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import limits
-from engine.api import Capabilities, Effort, UpscaleRequest
+from engine.api import Capabilities, Effort, MorphRequest, Part, Request, UpscaleRequest
 from tests.contract.jobs import imagine
 
 POCKET = Capabilities(
@@ -30,6 +30,10 @@ POCKET = Capabilities(
     schedulers=(),
 )
 GRID = imagine(width=128, height=128, steps=20, guidance=3.0, count=4)
+
+
+def work(request: Request, capabilities: Capabilities = POCKET) -> float:
+    return limits.megapixel_steps(request, capabilities)
 
 
 def test_a_default_grid_costs_one_credit_whatever_the_model() -> None:
@@ -82,8 +86,32 @@ def test_finishing_a_picture_is_part_of_its_price() -> None:
     raw, shown = limits.cost(GRID, finished), limits.cost(replace(GRID, enlarge=4), finished)
     assert raw < shown == 1.0
     assert limits.cost(replace(GRID, enlarge=4), POCKET) > limits.cost(GRID, POCKET) == 1.0
-    best = limits.megapixel_steps(replace(GRID, enlarge=4, best_of=8)) - limits.megapixel_steps(replace(GRID, best_of=8))
-    assert best == pytest.approx(limits.megapixel_steps(replace(GRID, enlarge=4)) - limits.megapixel_steps(GRID))  # only what is kept is enlarged
+    best = work(replace(GRID, enlarge=4, best_of=8)) - work(replace(GRID, best_of=8))
+    assert best == pytest.approx(work(replace(GRID, enlarge=4)) - work(GRID))  # only what is kept is enlarged
+
+
+def test_a_clip_of_a_picture_costs_the_steps_it_runs_and_each_frame_it_enlarges() -> None:
+    words = (Part(text="a fox"),)
+    clip = MorphRequest(model="pocket", before=words, after=words, width=128, height=128, frames=8, steps=20, guidance=3.0, strength=0.3)
+    whole = work(clip)
+    assert whole == pytest.approx(2 * work(GRID))  # strength means nothing without a source
+    moving = replace(clip, source="a" * 64)
+    assert work(moving) == pytest.approx(0.3 * whole)
+    assert work(replace(moving, strength=0.0)) == pytest.approx(whole / 20)  # a step is the least there is
+    each = (work(replace(moving, enlarge=4)) - work(moving)) / 8
+    assert each == pytest.approx((work(replace(GRID, enlarge=4)) - work(GRID)) / 4)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_a_creative_upscale_of_a_finished_picture_is_drawn_and_paid_at_the_models_own_scale(factor: int) -> None:
+    plain = UpscaleRequest(model="pocket", source="a" * 64, factor=factor, width=512, height=512)
+    creative = replace(plain, creative=True, parts=(Part(text="a fox"),), steps=20, guidance=3.0, strength=0.5)
+    raw, finished = (work(each, replace(POCKET, finish=finish)) for each, finish in ((creative, 1), (creative, 4)))
+    enlarged = work(plain)
+    assert raw - enlarged == pytest.approx(512 * 512 * factor**2 / 1e6 * 10)
+    assert finished - enlarged == pytest.approx((raw - enlarged) / 16)
+    small = replace(creative, width=128, height=128)  # as it was drawn: nobody has finished it
+    assert work(small, replace(POCKET, finish=4)) == work(small)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 9])

@@ -101,9 +101,9 @@ def test_what_diffusers_draws_from_words_is_on_the_list_unless_the_engine_says_w
 def test_a_family_can_do_what_its_pipelines_take() -> None:
     for family, stem in STEMS.items():
         assert f"{stem}Img2ImgPipeline" in classes() and f"{stem}InpaintPipeline" in classes()
-        assert {"source", "mix", "creative", "mask", "extend"} <= OPERATIONS[family]
+        assert {"source", "mix", "creative", "mask", "extend", "phrase"} <= OPERATIONS[family]
     for family in set(OPERATIONS) - set(STEMS):
-        assert not {"source", "mask"} & OPERATIONS[family]
+        assert not {"source", "mask", "phrase"} & OPERATIONS[family]
     for name, family in PIPELINES.items():
         takes_unwanted = (
             "negative_prompt" in classes()[name] and family != "flux"

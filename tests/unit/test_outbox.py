@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot.board import Board
-from bot.domain import Card, Job, Receipt, ReplyTo, Status
+from bot.domain import Card, Job, Receipt, ReplyTo, Status, Visibility
 from bot.errors import Fault
 from bot.outbox import FIRST_DELAY, LONGEST_DELAY, Outbox
 from bot.ports import Studio
@@ -28,6 +28,7 @@ class Chat:
     def __init__(self, platform: str = "web") -> None:
         self.platform = platform
         self.said: list[tuple[str, str, Status | None, Receipt | None]] = []  # ("show" or "progress", job id, status, receipt)
+        self.seen_by: list[Visibility] = []
         self.trouble: list[BaseException] = []
         self.place: Receipt | None = Receipt(platform=platform, channel="c", handle="message")
         self.gate = asyncio.Event()
@@ -41,6 +42,7 @@ class Chat:
     async def aclose(self) -> None: ...
 
     async def show(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None) -> Receipt | None:
+        self.seen_by.append(card.visibility)
         await self._say("show", card, receipt)
         if self.trouble:
             raise self.trouble.pop(0)
@@ -346,3 +348,30 @@ async def test_progress_that_fails_is_forgotten(house: House, monkeypatch: pytes
         await house.finish(one)
         await settled(house)
     assert house.chat.verbs() == ["show"]
+
+
+async def test_who_likes_letters_gets_a_copy_and_others_none(house: House):
+    async def wants(job_id: str) -> bool:
+        return (await house.store.shown(job_id)).job.words == "a letter"
+
+    for words, expected in (("a letter", [Visibility.PUBLIC, Visibility.DIRECT]), ("no letter", [Visibility.PUBLIC])):
+        await submit(house.store, job(words=words), user="ada")
+        taken = await house.store.claim("w", LEASE)
+        assert taken is not None
+        house.chat.seen_by.clear()
+        async with house.open(wants_copy=wants):
+            await house.finish(taken)
+        assert house.chat.seen_by == expected and not await house.owed()
+
+
+async def test_a_letter_that_cannot_be_brought_holds_nothing_up(house: House):
+    async def wants(job_id: str) -> bool:
+        house.chat.trouble.append(RuntimeError("this member takes no letters"))
+        return True
+
+    await submit(house.store, job(), user="ada")
+    taken = await house.store.claim("w", LEASE)
+    assert taken is not None
+    async with house.open(wants_copy=wants):
+        await house.finish(taken)
+    assert house.chat.seen_by == [Visibility.PUBLIC, Visibility.DIRECT] and not await house.owed()

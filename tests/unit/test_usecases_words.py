@@ -30,9 +30,8 @@ def weights_of(text: str, *values: float) -> tuple[Weight, ...]:
 
 def test_a_shorter_version_keeps_what_carries_in_its_order():
     text = "a very beautiful fox in the deep snow"
-    versions = shorter(text, weights_of(text, 0.1, 0.1, 0.3, 1, 0.2, 0.1, 0.3, 0.8))
-    assert versions[0] == "beautiful fox in the deep snow" or versions[0].split() == [w for w in text.split() if w in versions[0].split()]
-    assert versions[-1] == "fox snow" and len(set(versions)) == len(versions)
+    versions = shorter(text, weights_of(text, 0.05, 0.04, 0.3, 1, 0.1, 0.02, 0.3, 0.8))
+    assert versions == ("beautiful fox in deep snow", "beautiful fox deep snow", "fox snow")
 
 
 def test_nothing_is_shorter_than_two_words():
