@@ -69,7 +69,7 @@ def between(levels: NDArray[np.uint8]) -> int:
 
 
 def whole(white: Image.Image) -> Image.Image:
-    """Without its holes, unless they are more than half of what is around them: a thing that the picture already shows as the words say changes at its edges only."""
+    """Without its holes, unless they are more than half of what is around them: a thing that already is as the words say changes at its edges only."""
     outside = Image.new("L", (white.width + 2, white.height + 2))
     outside.paste(white, (1, 1))
     ImageDraw.floodfill(outside, (0, 0), 128)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from tests.scenario.files import File
 
 PATIENCE = 60.0
-WAITS = re.compile(r"^(Queued|Drawing)")
+WAITS = re.compile(r"^(Queued|Drawing|In der Warteschlange|An \d+\. Stelle|Wird gezeichnet)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

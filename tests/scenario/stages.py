@@ -83,7 +83,7 @@ def read_discord(message: discord.Message) -> Seen:
         text="\n".join(text).strip(),
         code="\n".join(code),
         pictures=any(data[:4] in (b"\x89PNG", b"RIFF") for data, _ in message.pictures),
-        details=BY.sub(lambda found: found[0][:-len(found[2])] + found[2].lower(), " · ".join(small)),
+        details=BY.sub(lambda found: found[0][: -len(found[2])] + found[2].lower(), " · ".join(small)),
         rows=tuple(rows),
         alone=message.ephemeral or message.channel.guild is None,
         place=message,

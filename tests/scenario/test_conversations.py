@@ -35,8 +35,13 @@ FIELDS = re.compile(r"[a-z0-9]+=.*")
 FILE = re.compile(r"[\w-]+\.(png|txt|csv)")
 PATIENCE = 60.0
 RECORDS = "RECORD_CONVERSATIONS" in os.environ
-#: What differs from run to run: durations, ids.
-CHANGES = [(re.compile(r"\b\d+ (s|min|hours?)\b"), "… s"), (ID, "…"), (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d"), "…"), (re.compile(r"\(Drawing\)$"), "(Waiting)")]
+#: What differs from run to run: durations, ids, times of day, and whether a job of a set that was just asked for is begun.
+CHANGES = [
+    (re.compile(r"\b\d+ (s|min|hours?)\b"), "… s"),
+    (ID, "…"),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d"), "…"),
+    (re.compile(r"\(Drawing\)$"), "(Waiting)"),
+]
 
 
 @dataclass
@@ -94,7 +99,10 @@ async def sent(on: Stage, app: App, who: str, name: str) -> File:
 async def settled(app: App, platform: str) -> None:
     """Nothing waits, nothing is drawn, and nobody is owed a card."""
     async with asyncio.timeout(PATIENCE):
-        while (load := await app.studio.load()).queued or load.running or await app.store.notices([platform]):
+        while True:
+            load = await app.studio.load()
+            if not (load.queued or load.running or await app.store.notices([platform])):
+                return
             await asyncio.sleep(0.02)
 
 
