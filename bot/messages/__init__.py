@@ -48,6 +48,7 @@ class Language:
     ordinal: Callable[[int], str]
     thousands: str = ","
     decimal: str = "."
+    comma: str = ", "  #: between the names of a list
 
 
 LANGUAGES: Mapping[str, Language] = {
@@ -55,7 +56,7 @@ LANGUAGES: Mapping[str, Language] = {
     "de": Language(name="Deutsch", plural=lambda count: "one" if count == 1 else "other", ordinal=lambda place: f"{place + 1}.", thousands=".", decimal=","),
     "fr": Language(name="Français", plural=lambda count: "one" if 0 <= count < 2 else "other", ordinal=_french_ordinal, thousands="\u202f", decimal=","),
     "es": Language(name="Español", plural=lambda count: "one" if count == 1 else "other", ordinal=lambda place: f"{place + 1}.º", thousands=".", decimal=","),
-    "ja": Language(name="日本語", plural=lambda _: "other", ordinal=lambda place: f"{place + 1}番目"),
+    "ja": Language(name="日本語", plural=lambda _: "other", ordinal=lambda place: f"{place + 1}番目", comma="、"),
     "pt-BR": Language(
         name="Português (Brasil)", plural=lambda count: "one" if 0 <= count < 2 else "other", ordinal=lambda place: f"{place + 1}º", thousands=".", decimal=","
     ),
@@ -127,7 +128,7 @@ class Catalogue:
     def listed(self, names: tuple[str, ...] | list[str]) -> str:
         if len(names) < 2:
             return "".join(names)
-        return self.say("list.and", first=", ".join(names[:-1]), last=names[-1])
+        return self.say("list.and", first=self._language.comma.join(names[:-1]), last=names[-1])
 
 
 class Catalogues:

@@ -6,6 +6,7 @@ canvas it was drawn on (`enlarge`): canvas and spot are in the request's own pix
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -127,14 +128,17 @@ def _on(canvas: Canvas, child: ImagineRequest) -> ImagineRequest:
 def _child(base: ImagineRequest, picture: Artifact, can: Capabilities, seed: int, strength: str) -> ImagineRequest:
     """The same words, size and effort from the picture on; what else it was drawn from (another source, a sketch) is in the picture by now."""
     roomy = _roomy(base, can)
-    fresh = ImagineRequest(model=roomy.model, parts=roomy.parts, width=roomy.width, height=roomy.height, steps=roomy.steps, guidance=roomy.guidance)
+    far = can.strengths.get(strength, STRENGTHS[strength])
+    # As fine a schedule as that strength needs: a single coarse step would go further than it says.
+    steps = max(roomy.steps, min(can.max_steps, math.ceil(1 / far))) if far else roomy.steps
+    fresh = ImagineRequest(model=roomy.model, parts=roomy.parts, width=roomy.width, height=roomy.height, steps=steps, guidance=roomy.guidance)
     return replace(
         fresh,
         unwanted=roomy.unwanted,
         scheduler=roomy.scheduler,
         loras=roomy.loras,
         source=picture.digest,
-        strength=can.strengths.get(strength, STRENGTHS[strength]),
+        strength=far,
         seed=seed,
         count=min(CHILDREN, can.max_count),
         enlarge=roomy.enlarge,

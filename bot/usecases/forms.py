@@ -11,7 +11,7 @@ from bot.errors import Refused
 from bot.prompts import Source, Words, locate
 from bot.usecases import preferences, privacy
 from bot.wishes import Standing
-from engine.api import EngineError, ImagineRequest, Part
+from engine.api import EngineError, ImagineRequest, Part, UnsupportedOperation
 
 MAX_PHRASE = 200  #: characters
 
@@ -178,6 +178,8 @@ async def _found(house: Drawing, base: ImagineRequest, digest: str, phrase: str)
         raise Refused("refused.long_phrase", limit=MAX_PHRASE)
     try:
         mask = await house.engine.mask(base.model, await house.blobs.get(digest), phrase)
+    except UnsupportedOperation as error:
+        raise Refused("refused.cannot", model=base.model, what=error.what) from error
     except (EngineError, KeyError) as error:
         raise Refused("refused.nothing_found", phrase=phrase, model=base.model) from error
     return await house.blobs.put(mask)

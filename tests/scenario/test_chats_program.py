@@ -82,9 +82,9 @@ async def test_a_conversation_outlives_the_process(chat: Chat) -> None:
     program = await begun(chat)
     try:
         child = await stage.press("bob", grid, "V2")
-        assert child.pictures and "V2 of an earlier picture" in child.text and len(chat.public) == 2
+        assert child.pictures and "V2 of “a red apple" in child.text and len(chat.public) == 2
         picked = await stage.react("bob", grid, "1️⃣")
-        assert picked.pictures and "U1 of an earlier picture" in picked.text and len(chat.public) == 3
+        assert picked.pictures and "U1 of “a red apple" in picked.text and len(chat.public) == 3
         letter = await stage.react("bob", grid, "✉️")
         assert letter.alone and letter.pictures and "Seed 7" in letter.details
         parent = await stage.press("ada", child, "Where from")

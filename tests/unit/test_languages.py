@@ -92,3 +92,9 @@ def test_numbers_and_places_are_written_as_the_language_does():
     assert [languages.of(code).number(1234.5) for code in ("en", "de", "fr", "pt-BR", "ja")] == ["1,234.5", "1.234,5", "1\u202f234,5", "1.234,5", "1,234.5"]
     assert [languages.of(code).ordinal(0) for code in ("en", "de", "fr", "es", "ja", "pt-BR")] == ["1st", "1.", "1er", "1.º", "1番目", "1º"]
     assert [languages.of(code).ordinal(2) for code in ("fr", "ja")] == ["3e", "3番目"]
+
+
+def test_a_list_is_joined_as_the_language_does():
+    languages = Catalogues.load()
+    assert languages.of("de").listed(["a", "b", "c"]) == "a, b und c"
+    assert languages.of("ja").listed(["a", "b", "c"]) == "a、b、c"
