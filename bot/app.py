@@ -199,7 +199,7 @@ class App:
                 max_upload=settings.max_upload_mb * 2**20,
             )
             self.adapters[self.web.platform] = self.web
-        self.outbox = Outbox(self.store, self.adapters, self.render, self.board, intervals=PROGRESS_EVERY, wants_copy=self._wants_copy)
+        self.outbox = Outbox(self.store, self.adapters, self.render, self.board, intervals=PROGRESS_EVERY, wants_copy=self.studio.likes_copy)
 
     def _way_in(self, actor: Actor) -> str:
         """A link that signs this member in to the studio page, as who they are in their chat."""
@@ -214,10 +214,6 @@ class App:
     async def _spend(self, link: str) -> bool:
         """True the first time a one-time link is used."""
         return not await self.store.seen("sign-in", link)
-
-    async def _wants_copy(self, job_id: str) -> bool:
-        job = (await self.store.shown(job_id)).job
-        return (await self.studio.wishes.of(job.actor, job.place)).direct
 
     async def render(self, job_id: str) -> Card:
         """A job's card as its owner sees it now."""

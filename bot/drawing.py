@@ -13,7 +13,7 @@ from bot import notes, presses
 from bot.board import Board
 from bot.cards import WATTS
 from bot.domain import Actor, Artifact, Card, Event, Job, Limits, Offer, Origin, Shown, Style, Submission, Upload
-from bot.errors import NotFound, Refused
+from bot.errors import BadWords, NotFound, Refused
 from bot.limits import price
 from bot.messages import Catalogues
 from bot.ports import Blobs, Store
@@ -125,7 +125,7 @@ class Drawing(Queries):
     async def prompts(self, event: Event, text: str) -> tuple[Prompt, ...]:
         """The single prompts in what was typed: one each permutation and repetition, with wildcards filled. Raises BadWords."""
         standing = await self.wishes.of(event.actor, event.place)
-        listed = await self.store.word_lists([each for each in (event.place.owner, event.actor.key) if each]) if "__" in text else {}
+        listed = await self.store.word_lists([each for each in (event.actor.key, event.place.owner) if each]) if "__" in text else {}
         defaults, styles = layers(standing.member, standing.server), await self.styles(event)
         return prepare(text, lists={**self.lists, **listed}, seed=self.new_seed, styles=styles, sets=standing.sets, defaults=defaults)
 
@@ -150,16 +150,35 @@ class Drawing(Queries):
         said = layered(words, *defaults)
         return Order(request=request, words=prompt.text, parent=parent, private=private or bool(said.private), relaxed=bool(said.relax))
 
-    async def submit(self, event: Event, *orders: Order, delivery: str = "") -> Card:
+    async def orders(
+        self,
+        event: Event,
+        text: str,
+        pictures: Sequence[Source] = (),
+        *,
+        before: Sequence[Words] = (),
+        parent: Origin | None = None,
+        private: bool = False,
+    ) -> list[Order]:
+        """All that a text asks for. Raises BadWords (that knows the text, which need not be the event's), Refused."""
+        try:
+            prompts = await self.prompts(event, text)
+            return [await self.order(event, each, pictures, before=before, parent=parent, private=private) for each in prompts]
+        except BadWords as error:
+            error.words = text
+            raise
+
+    async def submit(self, event: Event, *orders: Order, delivery: str = "", batch: str = "") -> Card:
         """Write it down, wake the queue, and show where it stands. Raises OutOfCredits, QueueFull, Refused.
 
-        `delivery`: under which name it is done once, where that is not the event's own.
+        `delivery`: under which name it is done once, where that is not the event's own. `batch`: the offer they belong to, where there is one already.
         """
         first = orders[0]
         if not (event.reply_to.can_post or event.reply_to.token):  # the picture could not be shown: nothing is reserved
             plain = len(orders) == 1 and isinstance(first.request, ImagineRequest) and not first.request.pictures
             return notes.closed_card(first.words, self.say_to(event.actor), again=plain)
-        batch = await self._batch(event.actor, orders) if len(orders) > 1 else ""
+        if len(orders) > 1 and not batch:
+            batch = await self._batch(event.actor, orders)
         jobs = tuple(self._job(event, order, batch) for order in orders)
         limits = self.limits if len(jobs) == 1 else replace(self.limits, queued_per_actor=max(self.limits.queued_per_actor, len(jobs)))
         accepted = await self.store.submit(Submission(delivery=delivery or event.delivery_id, jobs=jobs, reply_to=event.reply_to, limits=limits))
@@ -201,6 +220,11 @@ class Drawing(Queries):
         """How far a set of jobs is. Raises NotFound."""
         offer = await self.offered(actor, batch)
         return notes.batch_card(offer, await self.store.batch(offer.id), self.say_to(actor))
+
+    async def likes_copy(self, job_id: str) -> bool:
+        """Whether the pictures of a job go to its owner's direct messages, too: not those that were asked for there. Raises NotFound."""
+        job = (await self.store.shown(job_id)).job
+        return bool(job.place.server) and (await self.wishes.of(job.actor, job.place)).direct
 
     # ------------------------------------------------------------------------------------------ offers
 

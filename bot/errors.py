@@ -33,11 +33,12 @@ class UserError(BotError):
 
 
 class BadWords(UserError):
-    """Words that do not parse; `start` and `end` are offsets into the text as typed."""
+    """Words that do not parse; `start` and `end` are offsets into the text as typed, or into `words` where these are not what was typed (a line of a file)."""
 
     def __init__(self, message: str, /, *, start: int, end: int, **parameters: object) -> None:
         super().__init__(message, **parameters)
         self.start, self.end = start, end
+        self.words = ""
 
 
 class Refused(UserError):

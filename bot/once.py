@@ -52,16 +52,12 @@ class Once:
                 drawn = [await self._bot.store.shown(job_id) for job_id in jobs if (await self._terminal.end(job_id)).status is Status.DONE]
                 failed = [await self._bot.studio.card(ACTOR, job_id) for job_id in jobs if job_id not in {shown.job.id for shown in drawn}]
                 kept = [(shown, {each.index: await self._bot.blobs.get(each.digest) for each in shown.artifacts}) for shown in drawn]
-        wrong = bool(failed) or (not jobs and self._is_mistake(card))
+        wrong = bool(failed) or card.refusal
         for each in failed if jobs else [card]:
             self._print(each, wrong=wrong)
         for number, (shown, pictures) in enumerate(kept, 1):
             self._write(shown, pictures, self._output if len(kept) == 1 else self._output.with_stem(f"{self._output.stem}-{number:02d}"))
         return 2 if wrong else 0
-
-    def _is_mistake(self, card: Card) -> bool:
-        say = self._bot.catalogues.first.say
-        return card.title in (say("card.sorry"), say("card.trouble"))
 
     async def _answer(self, command: Command) -> Card | None:
         """What the bot says; None when it would ask with a form. A set is drawn without another question: who typed it waits for it."""

@@ -54,7 +54,7 @@ class Queries:
         self.store, self.blobs, self.engine, self.queue, self.board = store, blobs, engine, queue, board
         self.catalogues, self.limits, self.clock, self.url = catalogues, limits, clock, public_url or ""
         self.watts = watts
-        self.at_hand: OrderedDict[str, str] = OrderedDict()
+        self.at_hand: OrderedDict[str, Job] = OrderedDict()
 
     # -- one job
 
@@ -76,9 +76,7 @@ class Queries:
         self.remember(shown.job)
         if (parent := shown.job.parent) is not None and parent.job_id not in self.at_hand:
             with contextlib.suppress(NotFound):
-                before = (await self.store.shown(parent.job_id)).job
-                if shown.job.private or not before.private:  # a public child may not tell what a private parent was
-                    self.remember(before)
+                self.remember((await self.store.shown(parent.job_id)).job)
         match shown.job.status:
             case Status.QUEUED:
                 if standing := await self.queue.eta(shown.job):
@@ -98,8 +96,9 @@ class Queries:
         return job_card(shown, catalogue, now=self.clock(), url=self.url, can=can, parent_words=parent_words or self._parents_words(shown.job))
 
     def _parents_words(self, job: Job) -> str:
-        """As far as they are at hand, and may be said where this job's card stands."""
-        return self.at_hand.get(job.parent.job_id, "") if job.parent is not None else ""
+        """As far as they are at hand, and may be said where this job's card stands: a public child may not tell what a private parent was."""
+        before = self.at_hand.get(job.parent.job_id) if job.parent is not None else None
+        return before.words if before is not None and (job.private or not before.private) else ""
 
     def say_to(self, actor: Actor) -> Catalogue:
         """In whose language a word to this member is."""
@@ -130,11 +129,16 @@ class Queries:
         return self.card_of(newest.items[0])
 
     def remember(self, job: Job) -> None:
-        """Keep its words at hand: a form must be shown before anything can be looked up."""
-        self.at_hand[job.id] = job.words
+        """Keep it at hand: a form must be shown before anything can be looked up."""
+        self.at_hand[job.id] = job
         self.at_hand.move_to_end(job.id)
         if len(self.at_hand) > REMEMBERED:
             self.at_hand.popitem(last=False)
+
+    def at_hand_for(self, actor: Actor, job_id: str) -> Job | None:
+        """A job that is at hand, if this actor may see it."""
+        job = self.at_hand.get(job_id)
+        return job if job is not None and may_see(actor, job) else None
 
     # -- where cards stand
 

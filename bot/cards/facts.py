@@ -5,7 +5,9 @@ from __future__ import annotations
 from bot.cards.pictures import frames
 from bot.cards.words import shorten
 from bot.domain import Job, Shown, Status
+from bot.errors import BadWords
 from bot.messages import Catalogue, number
+from bot.prompts import parse, print_parts
 from bot.prompts.flags import plain
 from engine.api import Capabilities, ImagineRequest, UpscaleRequest
 
@@ -18,6 +20,16 @@ Details = tuple[tuple[str, str], ...]
 def by(job: Job, catalogue: Catalogue) -> Details:
     """Whose it is: a channel has many members."""
     return ((catalogue.say("detail.by"), shorten(job.actor.name, 40)),) if job.actor.name else ()
+
+
+def drawn_as(words: str, request: ImagineRequest) -> str:
+    """What was drawn where that is more than was typed: with a style's words, or a suffix. Empty where it is the same."""
+    try:
+        said = parse(words)
+    except BadWords:
+        return ""
+    same = [part.text for part in said.parts] == [part.text for part in request.parts] or not said.parts
+    return "" if same else print_parts(request.parts)
 
 
 def details(shown: Shown, catalogue: Catalogue, capabilities: Capabilities | None = None, *, more: bool = False) -> Details:
@@ -42,6 +54,8 @@ def details(shown: Shown, catalogue: Catalogue, capabilities: Capabilities | Non
                 add("strength", plain(float(request.strength)))
             if request.scheduler:
                 add("sampler", request.scheduler)
+            if words := drawn_as(job.words, request):
+                add("drawn_as", words)
     elif isinstance(request, UpscaleRequest):
         add("factor", f"{request.factor}×")
     add("model", model_name(request.model, capabilities, catalogue))

@@ -147,6 +147,7 @@ class Card:
     links: tuple[Link, ...] = ()
     details: tuple[tuple[str, str], ...] = ()  #: label and value: seed, size, model …
     resend: Resend | None = None
+    refusal: bool = False  #: nothing was done, and this says why
     again: bool = False  #: this delivery was taken before: the card may stand somewhere already
     visibility: Visibility = Visibility.PUBLIC
     spoiler: bool = False

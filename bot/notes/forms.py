@@ -6,7 +6,7 @@ Field names, as `bot.usecases.forms` reads them: `words`, `image` (a picture), `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bot.domain import Action, Field, Form
@@ -21,11 +21,12 @@ _SERVERS = ("flags", "suffix", "channels", "off")
 _LONG = ("sets", "channels", "off")
 
 
-def imagine_form(catalogue: Catalogue, words: str = "") -> Form:
-    """The words, and a picture if one likes."""
+def imagine_form(catalogue: Catalogue, words: str = "", roles: Sequence[str] = ()) -> Form:
+    """The words, and a picture if one likes. `roles`: what else a picture may be for, of "style" and "sketch"."""
     fields = (
         Field(name="words", label=catalogue.say("form.words"), value=words, long=True),
         _picture("image", "form.image_or_none", catalogue, required=False),
+        *(_picture(role, f"form.{role}_or_none", catalogue, required=False) for role in roles),
     )
     return Form(name="imagine", title=catalogue.say("form.imagine"), fields=fields)
 

@@ -14,14 +14,14 @@ _BEFORE, _AFTER = 40, 30  #: characters shown around a mistake
 
 def error_card(error: BotError, catalogue: Catalogue, words: str = "") -> Card:
     """One sentence; the words given back, with a caret line under the place where they went wrong."""
-    words = words[:MAX_TYPED].encode("utf-8", "replace").decode()  # lone surrogates come in by JSON and go out by nothing
+    words = (error.words if isinstance(error, BadWords) and error.words else words)[:MAX_TYPED].encode("utf-8", "replace").decode()  # lone surrogates come in by JSON and go out by nothing
     try:
         text = catalogue.say(error.message, **error.parameters)
     except (KeyError, ValueError, TypeError):
         text = catalogue.say("error.fault")
     title = catalogue.say("card.trouble" if isinstance(error, Fault) else "card.sorry")
     code = caret(words, error.start, error.end) if isinstance(error, BadWords) and words.strip() else words
-    return Card(title=title, text=text, code=code, visibility=Visibility.PRIVATE)
+    return Card(title=title, text=text, code=code, refusal=True, visibility=Visibility.PRIVATE)
 
 
 def caret(words: str, start: int, end: int) -> str:

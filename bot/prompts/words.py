@@ -47,8 +47,8 @@ class Words:
 
     @property
     def text(self) -> str:
-        """The words alone, without flags and weights: for alt text and titles."""
-        return " ".join(part.text for part in self.parts)
+        """The words alone, without flags, weights and what is to be kept away: for alt text and titles."""
+        return " ".join(part.text for part in self.parts if part.weight > 0)
 
     @property
     def lane(self) -> str:

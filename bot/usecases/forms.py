@@ -17,14 +17,13 @@ MAX_PHRASE = 200  #: characters
 
 
 def words_of(event: Submit) -> str:
+    """What was written, to be read or given back."""
+    if event.form == "morph":
+        return _morph_words(event)
     return event.values.get("words", "").strip()
 
 
-def _blend(house: Drawing, event: Submit) -> str:
-    return words_of(event)
-
-
-def _morph(house: Drawing, event: Submit) -> str:
+def _morph_words(event: Submit) -> str:
     before, after, flags = (event.values.get(name, "").strip() for name in ("before", "after", "flags"))
     return f"{before} | {after} {flags}".strip()
 
@@ -46,8 +45,8 @@ def _forget(house: Drawing, event: Submit) -> str:
 #: Form → the text of the command of the same name.
 AS_COMMANDS: Mapping[str, Callable[[Drawing, Submit], str]] = {
     "imagine": lambda house, event: words_of(event),
-    "blend": _blend,
-    "morph": _morph,
+    "blend": lambda house, event: words_of(event),
+    "morph": lambda house, event: words_of(event),
     "shorten": lambda house, event: words_of(event),
     "describe": lambda house, event: "",
     "verify": lambda house, event: "",

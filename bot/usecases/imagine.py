@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from bot import notes, presses
-from bot.domain import Ack, Action, Card, Command, Document, Event, Press, Verb, Visibility
+from bot.domain import Ack, Action, Card, Command, Document, Event, Offer, Origin, Press, Verb, Visibility
 from bot.drawing import Drawing, Order
 from bot.errors import BadWords, NotFound, Refused
-from bot.prompts import CONFIRM_ABOVE, MAX_PROMPTS, Prompt, Source, layered, layers, prepare, read_list, resolve
+from bot.prompts import CONFIRM_ABOVE, MAX_PROMPTS, Source, layered, layers, prepare, read_list, resolve
 from bot.usecases import privacy
 from bot.usecases.sets import gathered
 from engine.api import request_from_dict, request_to_dict
@@ -20,19 +22,24 @@ _STORED = frozenset({"words.unknown_list", "words.unknown_list_near", "words.unk
 def greet(house: Drawing, event: Command) -> Ack:
     """A form where nothing was said; else whether the answer is for all to see. Raises UserError for words nothing can be drawn from."""
     if not event.text.strip() and not event.uploads:
-        return Ack(form=notes.imagine_form(house.say_to(event.actor)))
+        can = house.model_of(None)
+        roles = [role for role, able in (("style", "style" in can.operations), ("sketch", bool({"sketch", "edges"} & {*can.controls}))) if able]
+        return Ack(form=notes.imagine_form(house.say_to(event.actor), roles=roles))
     return Ack(visibility=Visibility.PRIVATE if check(house, event, event.text) else Visibility.PUBLIC)
 
 
 def check(house: Drawing, event: Command, text: str) -> bool:
-    """Whether what is drawn is for one member alone. In memory. Raises UserError for a mistake that can be seen without asking the store."""
+    """Whether the answer is for one member alone: what is drawn, or a question before many. In memory.
+
+    Raises UserError for a mistake that can be seen without asking the store.
+    """
     if any(each.role == "list" for each in event.uploads):
         return "--private" in text.casefold()
     standing = house.wishes.at_hand(event.actor, event.place)
     wishes = layers(standing.member, standing.server)
     try:
-        prompt = prepare(text, lists=None, seed=lambda: 0, sets=standing.sets, defaults=wishes)[0]
-        located, defaults = prompt.located, (prompt.style, *wishes)
+        prompts = prepare(text, lists=None, seed=lambda: 0, sets=standing.sets, defaults=wishes)
+        located, defaults = prompts[0].located, (prompts[0].style, *wishes)
         can = house.capabilities(located, defaults)
         pictures = [Source(digest="", width=can.width, height=can.height, role=each.role) for each in event.uploads]
         resolve(located.words, can, seed=0, pictures=pictures, defaults=defaults, places=located.places)
@@ -40,7 +47,7 @@ def check(house: Drawing, event: Command, text: str) -> bool:
         if error.message in _STORED:
             return "--private" in text.casefold()
         raise
-    return bool(layered(located.words, *defaults).private)
+    return len(prompts) > CONFIRM_ABOVE or any(layered(each.located.words, each.style, *wishes).private for each in prompts)
 
 
 async def imagine(house: Drawing, event: Command) -> Card:
@@ -50,39 +57,64 @@ async def imagine(house: Drawing, event: Command) -> Card:
         raise Refused("refused.one_list")
     pictures = await house.keep(event.uploads)
     texts = read_list(lists[0].data, lists[0].name, event.text) if lists else (event.text,)
-    prompts: list[Prompt] = []
+    orders: list[Order] = []
     for text in texts:
-        prompts += await house.prompts(event, text)
-        if len(prompts) > MAX_PROMPTS:
+        orders += await house.orders(event, text, pictures)
+        if len(orders) > MAX_PROMPTS:
             raise Refused("refused.too_many_prompts", limit=MAX_PROMPTS)
-    orders = [await house.order(event, prompt, pictures) for prompt in prompts]
-    if len(orders) > CONFIRM_ABOVE:
-        return await _ask_first(house, event, orders)
-    return await house.submit(event, *orders)
+    return await draw(house, event, orders)
 
 
-async def _ask_first(house: Drawing, event: Event, orders: list[Order]) -> Card:
-    """Many jobs cost much: they are drawn by a button."""
-    kept = [{"request": request_to_dict(each.request), "private": each.private, "relaxed": each.relaxed} for each in orders]
-    offer = await house.offer(event.actor, "confirm", [each.words for each in orders], orders=kept)
-    return notes.confirm_card(offer, sum(house.price(each) for each in orders), house.say_to(event.actor))
+async def draw(house: Drawing, event: Event, orders: Sequence[Order]) -> Card:
+    """Few at once; many cost much, and are drawn by a button. Raises UserError."""
+    return await (_ask_first(house, event, orders) if len(orders) > CONFIRM_ABOVE else house.submit(event, *orders))
+
+
+async def _ask_first(house: Drawing, event: Event, orders: Sequence[Order]) -> Card:
+    cost = sum(house.price(each) for each in orders)
+    offer = await house.offer(event.actor, "confirm", [each.words for each in orders], orders=[_kept(each) for each in orders], cost=cost)
+    return notes.confirm_card(offer, cost, house.say_to(event.actor))
+
+
+def _kept(order: Order) -> dict[str, Any]:
+    parent = order.parent
+    return {
+        "request": request_to_dict(order.request),
+        "private": order.private,
+        "relaxed": order.relaxed,
+        "parent": [parent.job_id, parent.verb, parent.index] if parent else None,
+    }
+
+
+def _order(kept: Mapping[str, Any], words: str) -> Order:
+    """The inverse."""
+    parent = Origin(job_id=kept["parent"][0], verb=kept["parent"][1], index=kept["parent"][2]) if kept.get("parent") else None
+    return Order(request=request_from_dict(kept["request"]), words=words, parent=parent, private=kept["private"], relaxed=kept["relaxed"])
 
 
 async def run(house: Drawing, event: Press, action: Action) -> Card:
     """Draw what an offer's button says. Raises UserError."""
     offer = await house.offered(event.actor, action.job_id)
     if offer.kind == "confirm":
-        orders = [
-            Order(request=request_from_dict(each["request"]), words=words, private=each["private"], relaxed=each["relaxed"])
-            for words, each in zip(offer.prompts, offer.facts["orders"], strict=True)
-        ]
-        return await house.submit(event, *orders, delivery=f"offer:{offer.id}")  # a second yes is the same one
+        return await _confirmed(house, event, offer)
     chosen = offer.prompts if action.index < 0 else offer.prompts[action.index : action.index + 1]
     if not chosen:
         raise NotFound("error.not_found")
     pictures = tuple(Source(**each) for each in offer.facts.get("pictures", ()))
-    prompts = [each for text in chosen for each in await house.prompts(event, text)][:MAX_PROMPTS]
-    return await house.submit(event, *[await house.order(event, each, pictures) for each in prompts])
+    orders = [each for text in chosen for each in await house.orders(event, text, pictures)]
+    if len(orders) > MAX_PROMPTS:
+        raise Refused("refused.too_many_prompts", limit=MAX_PROMPTS)
+    return await draw(house, event, orders)
+
+
+async def _confirmed(house: Drawing, event: Press, offer: Offer) -> Card:
+    """A set that got its yes. A second yes is the same one, however late; a price that is not the one that was told is told first."""
+    if await house.store.batch(offer.id):
+        return await house.batch_card(event.actor, offer.id)
+    orders = [_order(kept, words) for words, kept in zip(offer.prompts, offer.facts["orders"], strict=True)]
+    if offer.facts.get("cost", 0) not in (0, sum(house.price(each) for each in orders)):
+        return await _ask_first(house, event, orders)
+    return await house.submit(event, *orders, delivery=f"offer:{offer.id}", batch=offer.id)
 
 
 async def of_set(house: Drawing, event: Press, action: Action) -> Card:

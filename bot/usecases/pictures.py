@@ -9,6 +9,7 @@ from bot.cards import choose_card, frames
 from bot.domain import Ack, Action, Artifact, Card, Command, Event, Shown, Verb, Visibility
 from bot.drawing import Drawing, Order
 from bot.errors import NotFound, Refused
+from bot.usecases import imagine
 from engine.api import EngineError
 
 FEWEST, MOST = 2, 5  #: pictures to blend
@@ -35,25 +36,28 @@ def _enough(event: Command) -> None:
 
 async def upscale(house: Drawing, event: Command) -> Card:
     """A picture of a job made here, or one that was sent along. Raises UserError."""
+    standing = await house.wishes.of(event.actor, event.place)
     if job_id := event.text.strip() or event.job_id:
         shown = await house.seen(event.actor, job_id.upper())
+        if standing.owners_only:
+            presses.need_owner(event.actor, shown.job)
         if len(frames(shown)) > 1:
             return choose_card(shown, house.say_to(event.actor))
         action = Action(verb=Verb.UPSCALE, job_id=shown.job.id, index=0, argument="2")
         request = presses.enlarged(presses.picture_at(shown, 0), house.model_of(shown.job.request.model), presses.factor_of(action))
-        return await house.submit(event, Order(request=request, words=shown.job.words, parent=presses.origin_of(action), private=shown.job.private))
+        parent, private = presses.origin_of(action), shown.job.private
+        return await house.submit(event, Order(request=request, words=shown.job.words, parent=parent, private=private, relaxed=standing.relaxed))
     capabilities = house.model_of(None)
     source = (await house.keep(event.uploads[:1]))[0]
     picture = Artifact(job_id="", index=0, digest=source.digest, seed=0, width=source.width, height=source.height)
-    return await house.submit(event, Order(request=presses.enlarged(picture, capabilities, presses.PICK_FACTOR), words=""))
+    return await house.submit(event, Order(request=presses.enlarged(picture, capabilities, presses.PICK_FACTOR), words="", relaxed=standing.relaxed))
 
 
 async def blend(house: Drawing, event: Command) -> Card:
     """Several pictures become one, with words or without. Raises UserError."""
     _enough(event)
     pictures = await house.keep(event.uploads)
-    prompts = await house.prompts(event, event.text)
-    return await house.submit(event, *[await house.order(event, each, pictures) for each in prompts])
+    return await imagine.draw(house, event, await house.orders(event, event.text, pictures))
 
 
 async def describe(house: Drawing, event: Command) -> Card:

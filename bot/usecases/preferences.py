@@ -140,7 +140,9 @@ async def change(house: Drawing, event: Event, text: str, *, server: bool = Fals
         return
     if not equals or name not in table:
         known = (*table, *(() if server else ("set",)))
-        raise Refused("refused.no_such_setting", given=name[:40], near=nearest(name, known, cutoff=0.4) or known[0], known=known)
+        if near := nearest(name, known, cutoff=0.5):
+            raise Refused("refused.no_such_setting", given=name[:40], near=near, known=known)
+        raise Refused("refused.unknown_setting", given=name[:40], known=known)
     if len(value) > MAX_TEXT:
         raise Refused("refused.too_long_setting", limit=MAX_TEXT, length=len(value))
     await house.wishes.change(event.place.owner if server else event.actor.key, {name: table[name](house, value)})
@@ -206,7 +208,7 @@ async def styles(house: Drawing, event: Command) -> Card:
             await house.store.save_style(Style(name=_named(name), words=words, owner=owner))
         elif not await house.store.drop_style(owner, name.casefold()):
             raise Refused("refused.no_such_style", given=name[:40])
-    listed = (*await house.styles(event), *BUILT_IN)
+    listed = tuple({each.name: each for each in reversed((*await house.styles(event), *BUILT_IN))}.values())[::-1]
     thing = next((each.words["things"][0] for each in house.models() if each.words.get("things")), "lighthouse")
     offer = await house.offer(event.actor, "prompts", [f"{thing} --style {each.name}" for each in listed])
     return notes.styles_card(listed, offer, house.say_to(event.actor))

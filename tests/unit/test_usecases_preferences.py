@@ -67,7 +67,8 @@ async def test_only_those_who_manage_a_server_change_its_settings(house: House):
         ("flags=--seed 7", "refused.no_default_seed"),
         ("remix=perhaps", "refused.on_or_off"),
         ("lane=slow", "refused.not_one_of"),
-        ("nonsense=1", "refused.no_such_setting"),
+        ("nonsense=1", "refused.unknown_setting"),
+        ("sufix=in ink", "refused.no_such_setting"),
         ("set=ar --n 2", "refused.bad_set_name"),
     ],
 )

@@ -279,7 +279,7 @@ class Handlers:
         if card.job_id and card.status is None:  # deleted
             await interaction.delete_original_response()
             await self._whisper(interaction, event, card)
-        elif not card.job_id:
+        elif card.refusal:
             await self._whisper(interaction, event, card)
         else:
 

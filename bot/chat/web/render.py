@@ -221,7 +221,7 @@ def _button(say: Catalogue, button: Button) -> ButtonView:
 def _leads_to(action: Action) -> str:
     """The page that answers a button which only shows something, or needs a page of its own; empty for others."""
     places = {
-        Verb.SHOW: f"/job/{action.job_id}",
+        Verb.SHOW: "" if action.argument.startswith("set") else f"/job/{action.job_id}",  # a set has no page: it is asked for anew
         Verb.CHILDREN: f"/job/{action.job_id}#family",
         Verb.REGION: f"/region/{action.job_id}/{max(0, action.index)}",
     }
