@@ -58,7 +58,7 @@ UPSCALE = (
     "already made larger than it was drawn, the tiles are drawn at the size the model drew, and the upscaler makes the rest again."
 )
 #: Around a picture the pocket model can only carry on what is there: given more freedom it draws its one big thing again.
-CAUTIOUS: Mapping[str, Any] = {"strength": 0.03, "steps": 40, "guidance": 1.0}
+CAUTIOUS: Mapping[str, Any] = {"strength": 0.01, "steps": 100, "guidance": 1.0}
 
 
 def words(*parts: str | Part, **changes: Any) -> ImagineRequest:
@@ -208,7 +208,7 @@ async def around(page: Page, lion: Image.Image) -> None:
     page.show("Make square", "What is missing above and below is drawn.", [("the source", wide), ("square", await page.draw(square))])
     page.say(
         "The pocket model knows one big thing in the middle of a picture and nothing else, so around a picture it is given little freedom "
-        f"(strength {CAUTIOUS['strength']:g}); larger models take 0.7 and more."
+        f"(strength {CAUTIOUS['strength']:g} of {CAUTIOUS['steps']} steps); larger models take 0.7 and more."
     )
 
 

@@ -290,6 +290,9 @@ class Store(Memos, Protocol):
     async def offered(self, offer_id: str) -> Offer:
         """Raises NotFound."""
 
+    async def offers(self, actor_key: str) -> tuple[Offer, ...]:
+        """All that were made to a member and are kept still, oldest first."""
+
     async def forget(self, actor_key: str) -> int:
         """Everything of a member's goes: words, names, pictures, places, preferences, styles, lists, offers; returns how many jobs they had.
 

@@ -26,7 +26,7 @@ from bot.messages import Catalogues
 from bot.ports import Blobs, Store
 from bot.prompts import complete, layers, read
 from bot.queries import Desk
-from bot.usecases import COMMANDS, OFFERED, PRESSES, forms, imagine
+from bot.usecases import ALWAYS, COMMANDS, OFFERED, PRESSES, commands_of, forms, imagine, preferences
 from bot.wishes import Standing
 from engine.api import Engine
 
@@ -34,8 +34,10 @@ log = structlog.get_logger(__name__)
 
 OWN_PROMPTS = 20  #: of the newest jobs, for autocomplete
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-#: What an administrator cannot turn off or keep to a channel: the way back, and everybody's own affairs.
-_ALWAYS = frozenset({"settings", "privacy", "help", "info", "cancel"})
+#: What a server forbids, and may have allowed meanwhile.
+_CHANGING = frozenset({"refused.turned_off", "refused.not_here"})
+#: Buttons that draw nothing themselves and are kept to a server's channels all the same.
+_BOUND = frozenset({*presses.DRAWS, Verb.REMIX, Verb.REGION, Verb.DESCRIBE})
 
 
 class WordUpStudio(Drawing):
@@ -97,13 +99,19 @@ class WordUpStudio(Drawing):
             return Ack(visibility=Visibility.PRIVATE, card=self._mistake(Fault("error.fault"), event))
 
     def _greet(self, event: Inbound, standing: Standing) -> Ack:
+        if isinstance(event, Submit) and (command := forms.as_command(self, event)):
+            event = command
+        try:
+            _need_allowed(event, standing)
+        except Refused as error:
+            if error.message not in _CHANGING:
+                raise
+            return _ack(quiet=True)  # the answer says why, or takes it: another process may have allowed it a moment ago
         match event:
             case Command(name=name) if name in COMMANDS:
                 return COMMANDS[name].greet(self, event)
             case Command():
                 raise Refused("refused.unknown_command", name=event.name[:40])
-            case Submit() if command := forms.as_command(self, event):
-                return COMMANDS[command.name].greet(self, command)
             case Submit():
                 action = forms.action_of(event)
                 forms.check(self, event, action, standing)
@@ -120,8 +128,11 @@ class WordUpStudio(Drawing):
 
     def _form(self, event: Press, action: Action, standing: Standing) -> Form | None:
         """What a button asks before it does anything. Raises Refused."""
-        catalogue, words = self.say_to(event.actor), self.at_hand.get(action.job_id)
+        catalogue, job = self.say_to(event.actor), self.at_hand_for(event.actor, action.job_id)
+        words = forms.shown_words(action, job.words) if job else None
         if action.verb is Verb.ASK:
+            if presses.is_of_server(action):
+                preferences.need_admin(event)
             return notes.ask_form(action, catalogue, standing.member, standing.server)
         if action.verb is Verb.REGION:
             return None if self.painter is not None else notes.region_form(action, words, catalogue)
@@ -146,46 +157,36 @@ class WordUpStudio(Drawing):
             return self._mistake(Fault("error.disk_full" if full else "error.fault"), event)
 
     async def _handle(self, event: Inbound, standing: Standing) -> Card:
+        if isinstance(event, Submit) and (command := forms.as_command(self, event)):
+            event = command
+        _need_allowed(event, standing)
         match event:
-            case Submit() if command := forms.as_command(self, event):
-                return await self._command(command, standing)
             case Submit():
-                action = forms.action_of(event)
-                _need_place(event, standing, always=action.verb is Verb.ASK)
-                return await forms.submitted(self, event, action)
+                return await forms.submitted(self, event, forms.action_of(event))
             case Command():
-                return await self._command(event, standing)
+                return await COMMANDS[event.name].run(self, event)
             case Press():
                 return await self._pressed(event, presses.action_of(event.action), standing)
             case Reaction():
-                return await self._act(event, presses.reaction_of(event), standing)
-
-    async def _command(self, event: Command, standing: Standing) -> Card:
-        if event.name not in COMMANDS:
-            raise Refused("refused.unknown_command", name=event.name[:40])
-        if event.name in standing.off and event.name not in _ALWAYS:
-            raise Refused("refused.turned_off", name=event.name)
-        _need_place(event, standing, always=event.name in _ALWAYS)
-        return await COMMANDS[event.name].run(self, event)
+                return await self._act(event, presses.reaction_of(event))
 
     async def _pressed(self, event: Press, action: Action, standing: Standing) -> Card:
         if presses.is_of_set(action):
             return await imagine.of_set(self, event, action)
         if standing.remix and action.verb in (Verb.VARY, Verb.REROLL):
             raise Refused("refused.once_more")  # another process changed it a moment ago: the greeting did not know
+        if action.verb in (Verb.REMIX, Verb.ASK):
+            raise Refused("refused.once_more")  # the greeting took it for forbidden
         if action.verb in OFFERED:
-            _need_place(event, standing, always=action.verb is not Verb.RUN)
             return await OFFERED[action.verb](self, event, action)
-        return await self._act(event, action, standing)
+        return await self._act(event, action)
 
-    async def _act(self, event: Press | Reaction, action: Action, standing: Standing) -> Card:
+    async def _act(self, event: Press | Reaction, action: Action) -> Card:
         actor = event.actor
         if action.verb not in PRESSES:
             raise Refused("refused.unknown_button")  # its answer is a form, given by `greet`
         if action.verb in (Verb.DELETE, Verb.FAVOURITE) and await self.store.seen(actor.platform, event.delivery_id):
             return await self._again(actor, action)
-        if presses.draws(action):
-            _need_place(event, standing)
         return await PRESSES[action.verb](self, event, action, await self.seen(actor, action.job_id))
 
     async def _again(self, actor: Actor, action: Action) -> Card:
@@ -249,10 +250,25 @@ def _in_their_language(event: Inbound, standing: Standing) -> Inbound:
     return replace(event, actor=replace(event.actor, locale=standing.locale))
 
 
-def _need_place(event: Event, standing: Standing, *, always: bool = False) -> None:
-    """Where the server says so, the bot draws in some channels only. Raises Refused."""
+def _need_allowed(event: Inbound, standing: Standing) -> None:
+    """What a server has turned off is off, whether it is typed, pressed or filled in; and it may keep the bot to some channels. Raises Refused."""
+    names: tuple[str, ...]
+    match event:
+        case Command():
+            if event.name not in COMMANDS:
+                raise Refused("refused.unknown_command", name=event.name[:40])
+            names, is_bound = (event.name,), event.name not in ALWAYS
+        case Submit():
+            action = forms.action_of(event)
+            names, is_bound = commands_of(action, in_words=True), action.verb is not Verb.ASK
+        case Press() | Reaction():
+            action = presses.action_of(event.action) if isinstance(event, Press) else presses.reaction_of(event)
+            names, is_bound = commands_of(action), action.verb in _BOUND
+    for name in names:
+        if name in standing.off and name not in ALWAYS:
+            raise Refused("refused.turned_off", name=name)
     channel = event.place.channel.partition("/")[0]
-    if not always and standing.channels and channel and channel not in standing.channels and not event.actor.admin:
+    if is_bound and standing.channels and channel and channel not in standing.channels and not event.actor.admin:
         raise Refused("refused.not_here")
 
 
@@ -262,5 +278,5 @@ def _words_of(event: Inbound) -> str:
         case Command(name="imagine" | "shorten" | "morph" | "blend"):
             return event.text
         case Submit():
-            return forms.words_of(event)
+            return forms.given_back(event)
     return ""

@@ -14,7 +14,9 @@ _BEFORE, _AFTER = 40, 30  #: characters shown around a mistake
 
 def error_card(error: BotError, catalogue: Catalogue, words: str = "") -> Card:
     """One sentence; the words given back, with a caret line under the place where they went wrong."""
-    words = (error.words if isinstance(error, BadWords) and error.words else words)[:MAX_TYPED].encode("utf-8", "replace").decode()  # lone surrogates come in by JSON and go out by nothing
+    if isinstance(error, BadWords) and error.words:
+        words = error.words
+    words = words[:MAX_TYPED].encode("utf-8", "replace").decode()  # lone surrogates come in by JSON and go out by nothing
     try:
         text = catalogue.say(error.message, **error.parameters)
     except (KeyError, ValueError, TypeError):

@@ -134,6 +134,11 @@ def is_in_place(action: Action) -> bool:
     return action.verb in IN_PLACE or is_of_set(action)
 
 
+def is_of_server(action: Action) -> bool:
+    """Whether a CHOOSE or an ASK is about the server's settings."""
+    return action.verb in _UNMARKED and action.argument.startswith("!")
+
+
 def factor_of(action: Action) -> int:
     """Of an upscale, as it is or creative. Raises ValueError."""
     factor = argument_of(action)

@@ -186,6 +186,15 @@ def unseeded(words: str) -> str:
     return words if said.seed is None else print_words(said.evolve(seed=None))
 
 
+def reseeded(text: str, words: str) -> str:
+    """`text` without the seed that `words` had: who asks for another picture and leaves the seed where it stood does not want the same one."""
+    try:
+        old, new = parse(words).seed, parse(text).seed
+    except BadWords:
+        return text
+    return text if old is None or old != new else unseeded(text)
+
+
 def in_full_words(words: str) -> str:
     """The words of a draft that was drawn once more in full."""
     try:

@@ -126,7 +126,17 @@ async def offered(db: AsyncConnection, offer_id: str) -> Offer:
     row = (await db.execute(select(offers).where(offers.c.id == offer_id))).mappings().one_or_none()
     if row is None:
         raise NotFound("error.not_found")
+    return _offer_of(row)
+
+
+def _offer_of(row: Row) -> Offer:
     return Offer(id=row["id"], actor=actor_of(row), kind=row["kind"], prompts=tuple(row["prompts"]), facts=row["facts"], created_at=row["created_at"])
+
+
+async def offers_to(db: AsyncConnection, owner: str) -> tuple[Offer, ...]:
+    """See `Store.offers`."""
+    rows = (await db.execute(select(offers).where(offers.c.actor_key == owner).order_by(offers.c.id))).mappings()
+    return tuple(_offer_of(row) for row in rows)
 
 
 async def retire_offers(db: AsyncConnection, past: datetime) -> None:

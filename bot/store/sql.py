@@ -201,6 +201,9 @@ class SqlStore:
     async def offered(self, offer_id: str) -> Offer:
         return await self.read(keeping.offered, offer_id)
 
+    async def offers(self, actor_key: str) -> tuple[Offer, ...]:
+        return await self.read(keeping.offers_to, actor_key)
+
     async def forget(self, actor_key: str) -> int:
         return await self.write(privacy.forget, actor_key, self._secret)
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from bot.domain import Ack, Action, Card, Command, Press, Verb, Visibility
 from bot.drawing import Drawing
+from bot.presses import asked_of, is_of_server
 from bot.usecases import imagine, looking, pictures, preferences, privacy, words
 from bot.usecases.buttons import PRESSES
 
-__all__ = ["COMMANDS", "OFFERED", "PRESSES", "Asked"]
+__all__ = ["ALWAYS", "COMMANDS", "OFFERED", "PRESSES", "Asked", "commands_of"]
 
 
 def quietly(house: Drawing, event: Command) -> Ack:
@@ -54,6 +55,29 @@ COMMANDS: Mapping[str, Asked] = {
     "privacy": Asked(run=privacy.privacy, greet=privacy.greet),
     "help": Asked(run=looking.help_),
 }
+
+#: What an administrator cannot turn off or keep to a channel: the way back, and everybody's own affairs.
+ALWAYS = frozenset({"settings", "privacy", "help", "info", "cancel"})
+
+#: Buttons that do what a command does: turned off together.
+_LIKE: Mapping[Verb, tuple[str, ...]] = {
+    Verb.RUN: ("imagine",),
+    Verb.REMIX: ("imagine", "remix"),
+    Verb.DESCRIBE: ("describe",),
+    Verb.UPSCALE: ("upscale",),
+    Verb.CREATIVE: ("upscale",),
+}
+_ASKED: Mapping[str, str] = {"style": "styles", "list": "lists", "forget": "privacy"}
+
+
+def commands_of(action: Action, *, in_words: bool = False) -> tuple[str, ...]:
+    """The commands that a button is like. `in_words`: it came back as a form with other words."""
+    if action.verb in (Verb.CHOOSE, Verb.ASK):
+        if is_of_server(action):
+            return ("settings",)
+        return (_ASKED.get(asked_of(action)[0], "prefer"),) if action.verb is Verb.ASK else ("prefer",)
+    return _LIKE[Verb.REMIX] if in_words and action.verb in (Verb.VARY, Verb.REROLL) else _LIKE.get(action.verb, ())
+
 
 #: Buttons whose `job_id` is an offer's, or nobody's.
 OFFERED: Mapping[Verb, Callable[[Drawing, Press, Action], Awaitable[Card]]] = {

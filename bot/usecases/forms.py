@@ -8,10 +8,11 @@ from bot import presses
 from bot.domain import Action, Card, Command, Shown, Submit, Verb
 from bot.drawing import Drawing, Order
 from bot.errors import Refused
-from bot.prompts import Source, Words, locate
-from bot.usecases import preferences, privacy
+from bot.prompts import Source, Words, layered, layers, locate
+from bot.usecases import imagine, preferences, privacy
+from bot.usecases.words import BETWEEN, morphed
 from bot.wishes import Standing
-from engine.api import EngineError, ImagineRequest, Part, UnsupportedOperation
+from engine.api import EngineError, ImagineRequest, MorphRequest, Part, UnsupportedOperation
 
 MAX_PHRASE = 200  #: characters
 
@@ -21,6 +22,11 @@ def words_of(event: Submit) -> str:
     if event.form == "morph":
         return _morph_words(event)
     return event.values.get("words", "").strip()
+
+
+def given_back(event: Submit) -> str:
+    """What was written in a form that is not taken, whatever it was for."""
+    return words_of(event) or next((text for name in ("value", "entries") if (text := event.values.get(name, "").strip())), "")
 
 
 def _morph_words(event: Submit) -> str:
@@ -86,9 +92,15 @@ def action_of(event: Submit) -> Action:
 
 def check(house: Drawing, event: Submit, action: Action, standing: Standing) -> None:
     """In memory. Raises BadWords for words of a form that do not parse."""
-    words = presses.kept_whole(words_of(event), house.at_hand.get(action.job_id, ""))
+    job = house.at_hand_for(event.actor, action.job_id)
+    words = presses.kept_whole(words_of(event), shown_words(action, job.words) if job else "")
     if action.verb is not Verb.ASK and words:
         locate(words, standing.sets)
+
+
+def shown_words(action: Action, words: str) -> str:
+    """What a form shows of a job's words: a seed only where the picture may be the same."""
+    return presses.unseeded(words) if action.verb in (Verb.VARY, Verb.REROLL) else words
 
 
 async def submitted(house: Drawing, event: Submit, action: Action) -> Card:
@@ -98,7 +110,7 @@ async def submitted(house: Drawing, event: Submit, action: Action) -> Card:
     shown = await house.seen(event.actor, action.job_id)
     if (await house.wishes.of(event.actor, event.place)).owners_only:
         presses.need_owner(event.actor, shown.job)
-    text = presses.kept_whole(words_of(event), shown.job.words)
+    text = presses.kept_whole(words_of(event), shown_words(action, shown.job.words))
     match action.verb:
         case Verb.ZOOM:
             return await _zoom(house, event, action, shown, text)
@@ -110,6 +122,14 @@ async def submitted(house: Drawing, event: Submit, action: Action) -> Card:
 async def _remix(house: Drawing, event: Submit, action: Action, shown: Shown, text: str) -> Card:
     """Other words for the same picture, or the same start; a variation with other words starts from the picture it is of."""
     job, was = shown.job, shown.job.request
+    parent = presses.origin_of(action)
+    if action.verb in (Verb.VARY, Verb.REROLL):
+        text = presses.reseeded(text, job.words)
+    if action.verb is Verb.REROLL and not isinstance(was, ImagineRequest) and text == presses.unseeded(job.words) and not event.uploads:
+        again, standing = presses.rerolled(job, house.new_seed()), await house.wishes.of(event.actor, event.place)
+        return await house.submit(event, Order(request=again, words=text, parent=parent, private=job.private, relaxed=standing.relaxed))
+    if isinstance(was, MorphRequest) and BETWEEN in text and not event.uploads:
+        return await house.submit(event, await morphed(house, event, text, parent=parent, private=job.private))
     on_shelf = {each.model for each in house.models()}
     pictures = await house.keep(event.uploads)
     before: tuple[Words, ...] = ()
@@ -122,10 +142,7 @@ async def _remix(house: Drawing, event: Submit, action: Action, shown: Shown, te
         pictures, before = _as_before(was)
     if was.model in on_shelf:
         before = (*before, Words(model=was.model))
-    parent = presses.origin_of(action)
-    prompts = await house.prompts(event, text)
-    orders = [await house.order(event, each, pictures, before=before, parent=parent, private=job.private) for each in prompts]
-    return await house.submit(event, *orders)
+    return await imagine.draw(house, event, await house.orders(event, text, pictures, before=before, parent=parent, private=job.private))
 
 
 def _as_before(was: ImagineRequest) -> tuple[tuple[Source, ...], tuple[Words, ...]]:
@@ -147,12 +164,29 @@ def _as_before(was: ImagineRequest) -> tuple[tuple[Source, ...], tuple[Words, ..
 async def _zoom(house: Drawing, event: Submit, action: Action, shown: Shown, text: str) -> Card:
     factor = presses.zoom_of(event.values.get("factor", ""))
     base, picture = await house.drawn(shown, action.index)
-    request = presses.zoomed(base, picture, house.model_of(base.model), factor, house.new_seed(), _parts(text))
-    return await house.submit(event, Order(request=request, words=presses.unseeded(text), parent=presses.origin_of(action), private=shown.job.private))
+    can = house.model_of(base.model)
+    return await _drawn(house, event, action, shown, text, lambda parts: presses.zoomed(base, picture, can, factor, house.new_seed(), parts))
 
 
-def _parts(text: str) -> tuple[Part, ...]:
-    return locate(text).words.parts
+async def _drawn(house: Drawing, event: Submit, action: Action, shown: Shown, text: str, ask: Callable[[tuple[Part, ...]], ImagineRequest]) -> Card:
+    """What a form with words asks for: the picture's own words say all they said; others come with their style, and may be several."""
+    standing = await house.wishes.of(event.actor, event.place)
+    said: list[tuple[tuple[Part, ...], str, bool]] = [((), text, False)]
+    if text != shown.job.words:
+        defaults = layers(standing.member, standing.server)
+        prompts = await house.prompts(event, text)
+        said = [(each.located.words.parts, each.text, bool(layered(each.located.words, each.style, *defaults).private)) for each in prompts]
+    orders = [
+        Order(
+            request=ask(parts),
+            words=presses.unseeded(words),
+            parent=presses.origin_of(action),
+            private=shown.job.private or private,
+            relaxed=standing.relaxed,
+        )
+        for parts, words, private in said
+    ]
+    return await imagine.draw(house, event, orders)
 
 
 async def _region(house: Drawing, event: Submit, action: Action, shown: Shown, text: str) -> Card:
@@ -167,8 +201,7 @@ async def _region(house: Drawing, event: Submit, action: Action, shown: Shown, t
         mask = await _found(house, base, picture.digest, phrase)
     else:
         raise Refused("refused.no_region")
-    request = presses.region(base, picture, mask, _parts(text), can, house.new_seed())
-    return await house.submit(event, Order(request=request, words=presses.unseeded(text), parent=presses.origin_of(action), private=shown.job.private))
+    return await _drawn(house, event, action, shown, text, lambda parts: presses.region(base, picture, mask, parts, can, house.new_seed()))
 
 
 async def _found(house: Drawing, base: ImagineRequest, digest: str, phrase: str) -> str:

@@ -83,7 +83,8 @@ def greet_remix(house: Drawing, event: Command) -> Ack:
     if not event.job_id:
         raise Refused("refused.no_picture_there")
     action = Action(verb=Verb.REMIX, job_id=event.job_id)
-    return Ack(form=notes.remix_form(action, house.at_hand.get(event.job_id), house.say_to(event.actor)))
+    job = house.at_hand_for(event.actor, event.job_id)
+    return Ack(form=notes.remix_form(action, job.words if job else None, house.say_to(event.actor)))
 
 
 async def remix(house: Drawing, event: Command) -> Card:

@@ -10,7 +10,7 @@ from bot import notes, presses
 from bot.domain import Action, Card, Command, Event, Press, Style, Submit
 from bot.drawing import Drawing
 from bot.errors import Refused
-from bot.prompts import BUILT_IN, locate
+from bot.prompts import BUILT_IN, layers, locate, prepare, resolve
 from bot.prompts.clean import clean
 from bot.prompts.flags import BY_NAME, nearest
 
@@ -63,11 +63,11 @@ def _model(house: Drawing, value: str) -> str | None:
 
 
 def _commands(house: Drawing, value: str) -> list[str] | None:
-    from bot.usecases import COMMANDS
+    from bot.usecases import ALWAYS, COMMANDS
 
     named = [each.strip(" /,") for each in value.replace(",", " ").split()]
     for each in named:
-        if each not in COMMANDS or each == "settings":
+        if each not in COMMANDS or each in ALWAYS:
             raise Refused("refused.no_such_command", given=each[:40])
     return named or None
 
@@ -112,7 +112,7 @@ async def prefer_card(house: Drawing, event: Event) -> Card:
 
 async def settings(house: Drawing, event: Command) -> Card:
     """The server's. Raises UserError."""
-    _need_admin(event)
+    need_admin(event)
     if text := clean(event.text).text.strip():
         await change(house, event, text, server=True)
     return await settings_card(house, event)
@@ -123,7 +123,7 @@ async def settings_card(house: Drawing, event: Event) -> Card:
     return notes.settings_card(standing, house.models(), house.say_to(event.actor), house.new_id())
 
 
-def _need_admin(event: Event) -> None:
+def need_admin(event: Event) -> None:
     if not event.place.owner:
         raise Refused("refused.no_server")
     if not event.actor.admin:
@@ -145,7 +145,20 @@ async def change(house: Drawing, event: Event, text: str, *, server: bool = Fals
         raise Refused("refused.unknown_setting", given=name[:40], known=known)
     if len(value) > MAX_TEXT:
         raise Refused("refused.too_long_setting", limit=MAX_TEXT, length=len(value))
-    await house.wishes.change(event.place.owner if server else event.actor.key, {name: table[name](house, value)})
+    read = table[name](house, value)
+    if read is not None and name in ("flags", "suffix", "model"):
+        await _try_out(house, event, {name: read}, server=server)
+    await house.wishes.change(event.place.owner if server else event.actor.key, {name: read})
+
+
+async def _try_out(house: Drawing, event: Event, changes: Mapping[str, Any], *, server: bool) -> None:
+    """A default is refused when it is said, and not with every prompt from then on. Raises UserError for what nothing can be drawn with."""
+    standing = await house.wishes.of(event.actor, event.place)
+    wishes = {**(standing.server if server else standing.member), **changes}
+    defaults = layers(wishes, {} if server else {"model": standing.model})
+    prompt = prepare("a", lists=None, seed=lambda: 0, defaults=defaults)[0]
+    located, given = prompt.located, (prompt.style, *defaults)
+    resolve(located.words, house.capabilities(located, given), seed=0, defaults=given, places=located.places)
 
 
 async def _change_set(house: Drawing, event: Event, value: str) -> None:
@@ -161,8 +174,10 @@ async def _keep_sets(house: Drawing, event: Event, sets: Mapping[str, str]) -> N
     for name, flags in sets.items():
         if not (name.isidentifier() and name.isascii() and len(name) <= 20) or name in BY_NAME:
             raise Refused("refused.bad_set_name", given=name[:40])
+        if len(flags) > MAX_TEXT:
+            raise Refused("refused.too_long_setting", limit=MAX_TEXT, length=len(flags))
         if read := _flags(house, flags):
-            kept[name] = read[:MAX_TEXT]
+            kept[name] = read
     if len(kept) > MOST_SETS:
         raise Refused("refused.too_many_sets", limit=MOST_SETS)
     await house.wishes.change(event.actor.key, {"sets": kept or None})
@@ -172,7 +187,7 @@ async def choose(house: Drawing, event: Press, action: Action) -> Card:
     """A button of the preferences' or settings' card. Raises UserError."""
     server = action.argument.startswith("!")
     if server:
-        _need_admin(event)
+        need_admin(event)
     await change(house, event, action.argument.removeprefix("!"), server=server)
     return await (settings_card if server else prefer_card)(house, event)
 
@@ -185,7 +200,7 @@ def _owner(event: Event, text: str) -> tuple[str, str]:
     first, _, rest = text.partition(" ")
     if first.casefold() != "server":
         return event.actor.key, text
-    _need_admin(event)
+    need_admin(event)
     return event.place.owner, rest.strip()
 
 
@@ -226,7 +241,7 @@ async def lists(house: Drawing, event: Command) -> Card:
             await house.store.save_word_list(owner, _named(name), entries)
         elif not await house.store.drop_word_list(owner, name.casefold()):
             raise Refused("refused.no_such_list", given=name[:40])
-    saved = await house.store.word_lists([each for each in (event.place.owner, event.actor.key) if each])
+    saved = await house.store.word_lists([each for each in (event.actor.key, event.place.owner) if each])
     return notes.lists_card({**house.lists, **saved}, house.say_to(event.actor), house.new_id())
 
 
@@ -243,7 +258,7 @@ async def answered(house: Drawing, event: Submit, action: Action) -> Card:
     """A form that asked for one value. Raises UserError."""
     name, server = presses.asked_of(action)
     if server:
-        _need_admin(event)
+        need_admin(event)
     value = event.values.get("value", "").strip()
     if name == "sets":
         await _keep_sets(house, event, presses.read_sets(value))

@@ -18,6 +18,7 @@ from bot.usecases.sets import table
 from engine.api import request_to_dict
 
 CONFIRMED = "forget yes"
+MOST_BYTES = 256_000_000  #: of pictures in one copy: it is made in memory; the newest first, the others are named in it
 
 
 def greet(house: Drawing, event: Command) -> Ack:
@@ -44,19 +45,31 @@ async def export(house: Drawing, event: Event) -> Card:
     """Everything there is of the member, as a zip, for them alone."""
     actor = event.actor
     jobs = await house.store.everything(actor.key)
-    kept = {
+    kept: dict[str, object] = {
         "preferences": dict(await house.store.preferences(actor.key)),
         "styles": {each.name: each.words for each in await house.store.styles([actor.key])},
         "lists": {name: list(entries) for name, entries in (await house.store.word_lists([actor.key])).items()},
+        "offers": [
+            {"prompts": list(each.prompts), "facts": dict(each.facts), "created_at": each.created_at.isoformat()}
+            for each in await house.store.offers(actor.key)
+        ],
         "wallet": (await house.wallet(actor)).balance,
         "member": {"platform": actor.platform, "id": actor.id, "name": actor.name},
     }
     pictures: dict[str, bytes] = {}
-    for digest in dict.fromkeys(each.digest for shown in jobs for each in shown.artifacts):
+    left_out: list[str] = []
+    room = MOST_BYTES
+    for digest in dict.fromkeys(each for shown in reversed(jobs) for each in (*(drawn.digest for drawn in shown.artifacts), *shown.job.request.pictures)):
         try:
-            pictures[digest] = await house.blobs.get(digest)
+            found = await house.blobs.get(digest) if room > 0 else b""
         except KeyError:
             continue
+        room -= len(found)
+        if found and room >= 0:
+            pictures[digest] = found
+        else:
+            left_out.append(digest)
+    kept["pictures_left_out"] = left_out
     data = await asyncio.to_thread(_zipped, jobs, kept, pictures)
     document = Document(name="wordup-everything.zip", data=data)
     card = notes.note(house.say_to(actor), "privacy.export_title", "privacy.export_text", count=len(jobs))
@@ -74,7 +87,9 @@ def _zipped(jobs: Sequence[Shown], kept: dict[str, object], pictures: dict[str, 
             "private": shown.job.private,
             "created_at": shown.job.created_at.isoformat(),
             "place": [shown.job.place.platform, shown.job.place.server, shown.job.place.channel],
-            "pictures": [{"index": each.index, "picture": each.digest, "seed": each.seed, "seen": each.seen} for each in shown.artifacts],
+            "pictures": [
+                {"index": each.index, "picture": each.digest, "seed": each.seed, "seen": each.seen, "favourite": each.favourite} for each in shown.artifacts
+            ],
         }
         for shown in jobs
     ]

@@ -50,7 +50,7 @@ def greet_morph(house: Drawing, event: Command) -> Ack:
     if not event.text.strip():
         return Ack(form=notes.morph_form(house.say_to(event.actor)))
     sets = house.wishes.at_hand(event.actor, event.place).sets
-    before, after = halves(event.text, sets)
+    _, after = halves(event.text, sets)
     with _within(event.text, after):
         private = locate(after, sets).words.private
     return Ack(visibility=Visibility.PRIVATE if private else Visibility.PUBLIC)

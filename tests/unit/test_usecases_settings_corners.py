@@ -14,6 +14,7 @@ import pytest
 from bot.domain import Action, Actor, Card, Place, Press, Submit, Upload, Verb, Visibility
 from bot.usecases import privacy
 from tests.unit.house import ADA, BOB, ENGLISH, REPLY, House, open_house
+from tests.unit.test_studio import png
 
 SERVER = Place(platform="web", server="guild", channel="art")
 CHIEF = replace(BOB, admin=True)
@@ -127,8 +128,8 @@ async def test_a_members_own_list_goes_before_the_servers(house: House):
 # ------------------------------------------------------------------------------------------------ a copy of everything
 
 
-async def test_a_copy_has_what_was_sent_and_what_was_offered_and_what_was_liked(house: House, png: bytes):
-    card = await house.drawn("a fox --n 1", uploads=(Upload(name="mine.png", data=png),))
+async def test_a_copy_has_what_was_sent_and_what_was_offered_and_what_was_liked(house: House):
+    card = await house.drawn("a fox --n 1", uploads=(Upload(name="mine.png", data=png()),))
     await house.push(card, Verb.FAVOURITE)
     await house.studio.offer(ADA, "prompts", ["an owl of a description"])
     await house.studio.offer(BOB, "prompts", ["somebody else's"])

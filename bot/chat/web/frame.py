@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from bot.chat.web import forms, locales
-from bot.chat.web.security import HEADERS, Guard
+from bot.chat.web.security import HEADERS, LOCAL, Guard
 from bot.domain import Actor
 from bot.errors import NotFound, UserError
 from bot.messages import LANGUAGES, Catalogue, Catalogues
@@ -182,7 +182,8 @@ class Frame:
         if request.method not in ("GET", "HEAD") and not guard.origin_allowed(request):
             raise web.HTTPForbidden
         if actor := guard.actor(request):
-            request[ACTOR] = replace(actor, locale=request[LOCALE])
+            name = self.catalogue_for(request).say("web.you") if actor == LOCAL else actor.name
+            request[ACTOR] = replace(actor, locale=request[LOCALE], name=name)
         elif not request.path.startswith(OPEN_PATHS):
             return self._stranger(request)
         response = await handler(request)

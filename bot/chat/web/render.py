@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from bot.domain import Action, Artifact, Button, Card, Field, Form, Job, Picture, Reading, Shown, Status, Verb, Wallet
@@ -218,6 +218,12 @@ def _button(say: Catalogue, button: Button) -> ButtonView:
     )
 
 
+def _choice(say: Catalogue, button: Button) -> ButtonView:
+    """In a menu: a picture's says what will be done ("U5" alone says little), a value stands for itself."""
+    view = _button(say, button)
+    return replace(view, hint=view.label) if button.action.verb is Verb.CHOOSE else view
+
+
 def _leads_to(action: Action) -> str:
     """The page that answers a button which only shows something, or needs a page of its own; empty for others."""
     places = {
@@ -252,7 +258,7 @@ def card_view(
         pictures=shots,
         clip=_clip(card),
         rows=tuple(tuple(_button(say, button) for button in row) for row in card.rows),
-        selects=tuple(SelectView(placeholder=select.placeholder, choices=tuple(_button(say, button) for button in select.choices)) for select in card.selects),
+        selects=tuple(SelectView(placeholder=select.placeholder, choices=tuple(_choice(say, button) for button in select.choices)) for select in card.selects),
         links=tuple((link.label, link.url) for link in card.links if link.url.startswith(("/", "http://", "https://"))),
         files=tuple(files),
         details=card.details,

@@ -31,6 +31,8 @@ function notice(answer) {
 function show(html) {
   $(".inside", sheet).replaceChildren(fragment(html));
   if (!sheet.open) sheet.showModal();
+  ($("[autofocus]", sheet) ?? $(".inside :is(input:not([type=hidden]), textarea, select)", sheet))?.focus();
+  sheet.scrollTop = 0;  // a long answer is read from its beginning
 }
 
 function place(html, id) {
@@ -349,7 +351,7 @@ function look(number) {
   $(".caption", viewer).textContent = [image.alt, image.title].filter(Boolean).join(" · ");
   $(".save", viewer).href = `${picture.href}?save`;
   const own = acts?.cloneNode(true);
-  if (own) $$("button", own).forEach((button) => { if (shots.length > 1 && button.dataset.number !== number_) button.remove(); });
+  if (own) $$("button, a", own).forEach((button) => { if (shots.length > 1 && button.dataset.number !== number_) button.remove(); });
   if (own) { const rows = $$(".row", own); rows.slice(1).forEach((row) => { rows[0].append(...row.children); row.remove(); }); }
   $(".hand", viewer).replaceChildren(...(own ? [own] : []));
   $$(".prev, .next", viewer).forEach((button) => { button.hidden = shots.length < 2; });
