@@ -21,7 +21,8 @@ STYLE = """
 *, ::before, ::after { box-sizing: border-box; }
 body { margin: 0; background: #fff; color: #1d1c1d; font: 15px/1.46668 "Lato", "Noto Sans", "DejaVu Sans Condensed", "DejaVu Sans", sans-serif; }
 .app { display: flex; align-items: center; gap: 10px; padding: 12px 20px 0; font-size: 18px; font-weight: 900; }
-.app i { display: grid; place-items: center; width: 30px; height: 30px; border-radius: 6px; background: #c93a22; color: #fff; font-style: normal; font-size: 17px; }
+.app i { display: grid; place-items: center; width: 30px; height: 30px; border-radius: 6px; font-style: normal; font-size: 17px; }
+.app i { background: #c93a22; color: #fff; }
 .tabs { display: flex; gap: 18px; padding: 8px 20px 0; border-bottom: 1px solid #ddd; font-size: 13px; color: #616061; }
 .tabs span { padding: 6px 0 8px; } .tabs :first-child { color: #1d1c1d; font-weight: 700; border-bottom: 2px solid #611f69; }
 main { max-width: 760px; margin: 0 auto; padding: 12px 20px 24px; display: grid; gap: 8px; }
@@ -30,10 +31,13 @@ h1 { margin: 8px 0 4px; font-size: 22px; line-height: 1.3; } hr { width: 100%; b
 .text { white-space: pre-line; } .context { color: #616061; font-size: 12px; }
 .fields { display: grid; grid-template-columns: 1fr 1fr; gap: 8px 16px; flex: 1; }
 .actions { display: flex; flex-wrap: wrap; gap: 8px; }
-.control { border: 1px solid #bbb; border-radius: 8px; background: #fff; padding: 4px 12px; font-size: 13px; line-height: 20px; font-weight: 700; white-space: nowrap; }
+.control { border: 1px solid #bbb; border-radius: 8px; background: #fff; padding: 4px 12px; font-size: 13px; line-height: 20px; }
+.control { font-weight: 700; white-space: nowrap; }
 .primary { background: #007a5a; border-color: #007a5a; color: #fff; } .danger { background: #fff; border-color: #e01e5a; color: #e01e5a; }
-.menu { font-weight: 400; color: #616061; min-width: 200px; display: inline-flex; justify-content: space-between; gap: 12px; } .menu::after { content: "⌄"; }
-img { display: block; max-width: 360px; width: 100%; border-radius: 8px; } pre { margin: 0; padding: 8px; border: 1px solid #ddd; border-radius: 4px; background: #f8f8f8; white-space: pre-wrap; }
+.control.menu { font-weight: 400; color: #616061; min-width: 200px; display: inline-flex; justify-content: space-between; gap: 12px; }
+.menu::after { content: "⌄"; }
+img { display: block; max-width: 360px; width: 100%; border-radius: 8px; }
+pre { margin: 0; padding: 8px; border: 1px solid #ddd; border-radius: 4px; background: #f8f8f8; white-space: pre-wrap; }
 """
 
 

@@ -1,8 +1,8 @@
 """The pictures in README and docs/screens.md: the studio, the mask painter, Slack's App Home, and eight samples (`make screenshots`).
 
 All of it is drawn by the running program with the pocket model, in a browser; Slack is the tests' stand-in, and the App Home is made of the blocks the program
-published there. Needs Chromium. Nothing is picked: the prompts and seeds below are what is drawn. `python -m benchmarks.screenshots job painter` takes these
-alone.
+published there. Needs Chromium, and a font with Japanese letters (Debian's fonts-ipafont-gothic) for the names of the languages. Nothing is picked: the prompts
+and seeds below are what is drawn. `python -m benchmarks.screenshots job painter` takes these alone.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ GRIDS = (
 SINGLE = "a car in the desert, 3d render --n 1 --seed 7"
 SET = "a {red apple, pumpkin, cupcake} on a {blue, green} background, 3d render --n 1 --seed 7"
 SLOW = "an owl in a forest at night, 3d render --n 9 --steps 60"
-GERMAN = "a snowman at sunset --n 1 --seed 7"
+GERMAN = "a pumpkin in the snow, 3d render --n 1 --seed 7"
 DESKTOP, PHONE = (1280, 900), (390, 844)
 
 

@@ -60,7 +60,7 @@ class Queries:
 
     async def card(self, actor: Actor, job_id: str) -> Card:
         """The card of a job as it stands. Raises NotFound."""
-        return self.card_of(await self.seen(actor, job_id))
+        return self.card_of(await self.seen(actor, job_id), reader=actor)
 
     async def seen(self, actor: Actor, job_id: str) -> Shown:
         """The job with its progress, if this actor may see it. Raises NotFound."""
@@ -90,9 +90,10 @@ class Queries:
         live = self.board.live(shown.job.id)
         return shown.evolve(step=live[0], of=live[1], preview=live[2]) if live else shown
 
-    def card_of(self, shown: Shown, *, parent_words: str = "") -> Card:
-        """A job's card, in its owner's language: many see the same one."""
-        catalogue, can = self.say_to(shown.job.actor), self.can(shown.job.request.model)
+    def card_of(self, shown: Shown, *, parent_words: str = "", reader: Actor | None = None) -> Card:
+        """A job's card, in its owner's language: many see the same one. A `reader` who is its owner may have changed their mind since it was asked for."""
+        owner = reader if reader is not None and reader.key == shown.job.actor.key else shown.job.actor
+        catalogue, can = self.say_to(owner), self.can(shown.job.request.model)
         return job_card(shown, catalogue, now=self.clock(), url=self.url, can=can, parent_words=parent_words or self._parents_words(shown.job))
 
     def _parents_words(self, job: Job) -> str:
@@ -126,7 +127,7 @@ class Queries:
         newest = await self.history(actor, limit=1)
         if not newest.items:
             raise NotFound("error.nothing_yet")
-        return self.card_of(newest.items[0])
+        return self.card_of(newest.items[0], reader=actor)
 
     def remember(self, job: Job) -> None:
         """Keep it at hand: a form must be shown before anything can be looked up."""
@@ -216,7 +217,7 @@ class Queries:
             async for job_id in reader:
                 shown = running.get(job_id)
                 if shown is not None and self.board.live(job_id) is not None:
-                    yield self.card_of(self._stepped(shown))
+                    yield self.card_of(self._stepped(shown), reader=actor)
                     continue
                 running.pop(job_id, None)
                 try:
@@ -225,6 +226,6 @@ class Queries:
                     continue
                 if shown.job.status is Status.RUNNING:
                     running[job_id] = shown
-                yield self.card_of(shown)
+                yield self.card_of(shown, reader=actor)
         finally:
             await reader.aclose()

@@ -16,7 +16,7 @@ Pressed = Callable[[Drawing, Event, Action, Shown], Awaitable[Card]]
 
 
 async def show(house: Drawing, event: Event, action: Action, shown: Shown) -> Card:
-    return house.card_of(shown)
+    return house.card_of(shown, reader=event.actor)
 
 
 async def children(house: Drawing, event: Event, action: Action, shown: Shown) -> Card:
@@ -111,6 +111,9 @@ async def region(house: Drawing, event: Event, action: Action, shown: Shown) -> 
     presses.picture_at(shown, action.index)
     if house.painter is None:
         raise Refused("refused.unknown_button")  # without a page its answer is a form, given by the greeting
+    elsewhere = event.place.server != shown.job.place.server  # what is painted goes to where the picture stands: into a server they need not be in
+    if elsewhere or (await house.wishes.of(event.actor, event.place)).owners_only:
+        presses.need_owner(event.actor, shown.job)
     catalogue = house.say_to(event.actor)
     link = Link(label=catalogue.say("region.open"), url=house.painter(event.actor, shown.job.id, max(action.index, 0)))
     return replace(notes.note(catalogue, "region.title", "region.text"), links=(link,))

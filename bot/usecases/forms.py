@@ -165,27 +165,22 @@ async def _zoom(house: Drawing, event: Submit, action: Action, shown: Shown, tex
     factor = presses.zoom_of(event.values.get("factor", ""))
     base, picture = await house.drawn(shown, action.index)
     can = house.model_of(base.model)
-    return await _drawn(house, event, action, shown, text, lambda parts: presses.zoomed(base, picture, can, factor, house.new_seed(), parts))
+    return await _drawn(house, event, action, shown, text, lambda parts, seed: presses.zoomed(base, picture, can, factor, seed, parts))
 
 
-async def _drawn(house: Drawing, event: Submit, action: Action, shown: Shown, text: str, ask: Callable[[tuple[Part, ...]], ImagineRequest]) -> Card:
+async def _drawn(house: Drawing, event: Submit, action: Action, shown: Shown, text: str, ask: Callable[[tuple[Part, ...], int], ImagineRequest]) -> Card:
     """What a form with words asks for: the picture's own words say all they said; others come with their style, and may be several."""
     standing = await house.wishes.of(event.actor, event.place)
-    said: list[tuple[tuple[Part, ...], str, bool]] = [((), text, False)]
-    if text != shown.job.words:
-        defaults = layers(standing.member, standing.server)
-        prompts = await house.prompts(event, text)
-        said = [(each.located.words.parts, each.text, bool(layered(each.located.words, each.style, *defaults).private)) for each in prompts]
-    orders = [
-        Order(
-            request=ask(parts),
-            words=presses.unseeded(words),
-            parent=presses.origin_of(action),
-            private=shown.job.private or private,
-            relaxed=standing.relaxed,
-        )
-        for parts, words, private in said
-    ]
+    parent, job = presses.origin_of(action), shown.job
+    if text == job.words:
+        same = Order(request=ask((), house.new_seed()), words=presses.unseeded(text), parent=parent, private=job.private, relaxed=standing.relaxed)
+        return await house.submit(event, same)
+    defaults = layers(standing.member, standing.server)
+    orders: list[Order] = []
+    for each in await house.prompts(event, presses.reseeded(text, job.words)):
+        words = each.located.words
+        private = job.private or bool(layered(words, each.style, *defaults).private)
+        orders.append(Order(request=ask(words.parts, each.seed), words=each.text, parent=parent, private=private, relaxed=standing.relaxed))
     return await imagine.draw(house, event, orders)
 
 
@@ -201,7 +196,7 @@ async def _region(house: Drawing, event: Submit, action: Action, shown: Shown, t
         mask = await _found(house, base, picture.digest, phrase)
     else:
         raise Refused("refused.no_region")
-    return await _drawn(house, event, action, shown, text, lambda parts: presses.region(base, picture, mask, parts, can, house.new_seed()))
+    return await _drawn(house, event, action, shown, text, lambda parts, seed: presses.region(base, picture, mask, parts, can, seed))
 
 
 async def _found(house: Drawing, base: ImagineRequest, digest: str, phrase: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from bot.domain import Action, Actor, Card, Place, Press, Submit, Upload, Verb, Visibility
 from bot.usecases import privacy
-from tests.unit.house import ADA, BOB, ENGLISH, REPLY, House, open_house
+from tests.unit.house import ADA, BOB, ENGLISH, REPLY, House, button, open_house
 from tests.unit.test_studio import png
 
 SERVER = Place(platform="web", server="guild", channel="art")
@@ -73,6 +73,41 @@ async def test_where_only_owners_may_draw_from_a_picture_no_command_does(house: 
     await settle(house, "press=owner")
     card = await house.say("upscale", grid.job_id, actor=BOB, place=SERVER)
     assert card.text == ENGLISH.say("refused.not_yours")
+
+
+async def test_where_only_owners_may_draw_nobody_else_paints_first(house: House):
+    house.studio.painter = lambda actor, job_id, index: f"https://example.org/{job_id}"
+    card = await house.end(await house.say("imagine", "a fox --n 1", place=SERVER))
+    await settle(house, "press=owner")
+    region = Action(verb=Verb.REGION, job_id=card.job_id, index=0)
+    assert (await house.studio.handle(press(house, region, BOB))).text == ENGLISH.say("refused.not_yours")
+    assert (await house.studio.handle(press(house, region))).links
+
+
+async def test_nobody_paints_their_way_into_another_server(house: House):
+    house.studio.painter = lambda actor, job_id, index: f"https://example.org/{job_id}"
+    card = await house.end(await house.say("imagine", "a fox --n 1", place=SERVER))
+    region = Action(verb=Verb.REGION, job_id=card.job_id, index=0)
+    elsewhere = replace(press(house, region, BOB), place=Place(platform="web", server="another", channel="art"))
+    assert (await house.studio.handle(elsewhere)).text == ENGLISH.say("refused.not_yours")
+    for actor, event in ((BOB, press(house, region, BOB)), (ADA, replace(elsewhere, actor=ADA, delivery_id=house.delivery()))):
+        assert (await house.studio.handle(event)).links, actor
+
+
+async def test_a_copy_by_direct_message_is_of_what_was_drawn_on_a_server(house: House):
+    await house.say("prefer", "direct=on")
+    openly, alone = await house.say("imagine", "a fox --n 1", place=SERVER), await house.imagine("a fox --n 1")
+    theirs = await house.say("imagine", "a fox --n 1", place=SERVER, actor=BOB)
+    assert [await house.studio.likes_copy(card.job_id) for card in (openly, alone, theirs)] == [True, False, False]
+
+
+async def test_a_question_kept_by_an_older_version_is_answered_still(house: House):
+    card = await house.imagine("a {red, blue, green, white, black, grey} fox --n 1")
+    offer = await house.store.offered(button(card, Verb.RUN).action.job_id)
+    before = [{name: value for name, value in each.items() if name != "parent"} for each in offer.facts["orders"]]
+    await house.store.offer(replace(offer, facts={"orders": before}))
+    await house.push(card, Verb.RUN)
+    assert len(await house.store.history(ADA.key)) == 6
 
 
 async def test_a_servers_settings_are_shown_to_those_alone_who_manage_it(house: House):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -97,6 +98,15 @@ async def test_the_cost_of_several_prompts_says_how_many_there_are() -> None:
 
 
 # ------------------------------------------------------------------------------------------------ answers
+
+
+@pytest.mark.parametrize(("count", "buttons_first"), [(1, False), (9, True)])
+async def test_buttons_stand_before_a_long_list_and_after_a_short_one(count: int, buttons_first: bool) -> None:
+    async with Site() as site, site.visitor() as visitor:
+        site.studio.cards["help"] = replace(RICH, details=tuple((f"/{number}", "what it does") for number in range(count)))
+        _, page, _ = await visitor.post("/imagine", {"text": "/help"})
+    assert (page.index('class="acts"') < page.index('class="details"')) is buttons_first
+    assert page.count('class="acts"') == 1
 
 
 async def test_an_answer_shows_everything_its_card_holds() -> None:

@@ -46,7 +46,8 @@ async def test_a_page_is_in_the_language_of_its_reader_and_so_is_what_they_ask_f
         _, german, _ = await visitor.get("/", **{"Accept-Language": "de-CH,en;q=0.5"})
         await visitor.post("/imagine", {"text": "a fox"}, headers={"Accept-Language": "de-CH"})
     assert "What shall we draw?" in english and "?ward ew llahs tahW" in german
-    assert site.studio.events[0].actor.locale == "de-CH"
+    asker = site.studio.events[0].actor
+    assert (asker.locale, asker.name) == ("de-CH", "you"[::-1]), "whoever sits at the machine is named in their language, too"
 
 
 async def test_what_is_chosen_in_the_footer_is_remembered() -> None:

@@ -348,6 +348,12 @@ def test_a_large_grid_has_selects_in_the_buttons_place() -> None:
     assert view.selects[0].choices[0].hint == "Take picture 5"
 
 
+def test_a_menu_of_values_says_the_values() -> None:
+    choice = Button(label="Deutsch", hint="Language: set it to Deutsch", action=Action(verb=Verb.CHOOSE, job_id="0" * 26, argument="locale=de"))
+    card = Card(title="What you prefer", selects=(Select(placeholder="My language …", choices=(choice,)),))
+    assert render.card_view(Catalogue.load("en"), card).selects[0].choices[0].hint == "Deutsch"
+
+
 @pytest.mark.parametrize(("count", "expected"), [(1, 1), (2, 2), (3, 2), (4, 2), (5, 3), (9, 3)])
 def test_pictures_stand_in_a_grid_as_square_as_it_can_be(count: int, expected: int) -> None:
     assert render.columns(count) == expected
