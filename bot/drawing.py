@@ -12,6 +12,7 @@ import structlog
 from bot import notes, presses
 from bot.board import Board
 from bot.cards import WATTS
+from bot.clicks import Clicks
 from bot.domain import Actor, Artifact, Card, Event, Job, Limits, Offer, Origin, Shown, Style, Submission, Upload
 from bot.errors import BadWords, NotFound, Refused
 from bot.limits import price
@@ -69,7 +70,7 @@ class Drawing(Queries):
         self.uploads = Uploads(blobs)
         self.new_id, self.new_seed, self.default_model, self.lists = new_id, new_seed, model, dict(lists or {})
         self.link, self.painter, self.retention = link, painter, retention
-        self.wishes = Wishes(store, clock)
+        self.wishes, self.clicks = Wishes(store, clock), Clicks(clock)
 
     async def start(self) -> None:
         """Once the store is open, and before anybody is greeted."""

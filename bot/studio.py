@@ -8,27 +8,18 @@ asked, once a delivery. Here is only who is asked: what there is to ask for is i
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 
 import structlog
 
 from bot import notes, presses
-from bot.board import Board
-from bot.cards import WATTS
-from bot.clicks import Clicks
-from bot.domain import Ack, Action, Actor, Card, Command, Event, Form, Hint, Inbound, Limits, Place, Press, Reaction, Reading, ReplyTo, Submit, Verb, Visibility
+from bot.domain import Ack, Action, Actor, Card, Command, Event, Form, Hint, Inbound, Place, Press, Reaction, Reading, ReplyTo, Submit, Verb, Visibility
 from bot.drawing import Drawing
 from bot.errors import Fault, NotFound, OutOfCredits, QueueFull, Refused, UserError
 from bot.limits import price
-from bot.messages import Catalogues
-from bot.ports import Blobs, Store
 from bot.prompts import complete, layers, read
-from bot.queries import Desk
 from bot.usecases import ALWAYS, COMMANDS, OFFERED, PRESSES, commands_of, forms, imagine, preferences
 from bot.wishes import Standing
-from engine.api import Engine
 
 log = structlog.get_logger(__name__)
 
@@ -41,48 +32,7 @@ _BOUND = frozenset({*presses.DRAWS, Verb.REMIX, Verb.REGION, Verb.DESCRIBE})
 
 
 class WordUpStudio(Drawing):
-    def __init__(
-        self,
-        store: Store,
-        blobs: Blobs,
-        engine: Engine,
-        queue: Desk,
-        board: Board,
-        catalogues: Catalogues,
-        limits: Limits,
-        *,
-        clock: Callable[[], datetime],
-        new_id: Callable[[], str],
-        new_seed: Callable[[], int],
-        model: str = "",
-        public_url: str | None = None,
-        watts: float = WATTS,
-        lists: Mapping[str, Sequence[str]] | None = None,
-        retention: int = 0,
-        link: Callable[[Actor], str] | None = None,
-        painter: Callable[[Actor, str, int], str] | None = None,
-    ) -> None:
-        """See `bot.drawing.Drawing`."""
-        super().__init__(
-            store,
-            blobs,
-            engine,
-            queue,
-            board,
-            catalogues,
-            limits,
-            clock=clock,
-            new_id=new_id,
-            new_seed=new_seed,
-            model=model,
-            public_url=public_url,
-            watts=watts,
-            lists=lists,
-            retention=retention,
-            link=link,
-            painter=painter,
-        )
-        self._clicks = Clicks(clock)
+    """See `bot.drawing.Drawing` for what it is made of."""
 
     # ------------------------------------------------------------------------------------------ greet
 
@@ -120,7 +70,7 @@ class WordUpStudio(Drawing):
                 action = presses.action_of(event.action)
                 if form := self._form(event, action, standing):
                     return Ack(visibility=Visibility.PRIVATE, form=form)
-                if presses.draws(action) and self._clicks.is_second(event):
+                if presses.draws(action) and self.clicks.is_second(event):
                     raise Refused("refused.pressed_twice")
             case Reaction():
                 action = presses.reaction_of(event)
