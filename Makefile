@@ -39,6 +39,7 @@ ifndef QUICK
 	$(PY) -m benchmarks.acknowledge
 	$(PY) -m benchmarks.chats
 	$(PY) -m benchmarks.company
+	$(PY) -m benchmarks.grammar
 endif
 
 pocket: $(VENV)/.installed  ## train the pocket model again from registry packages (hours on a CPU; WORK=dir keeps its state)

@@ -189,6 +189,7 @@ class EngineStats:
     words_remembered: int = 0  #: texts whose encoding was remembered
     words_encoded: int = 0  #: texts that had to be encoded
     models_loaded: int = 0  #: models in memory
+    loaded: tuple[str, ...] = ()  #: their names, the one used last at the end
     model_bytes: int = 0  #: what their weights take there
 
 

@@ -106,6 +106,7 @@ class Device(threading.Thread):
             words_remembered=words.hits,
             words_encoded=words.misses,
             models_loaded=len(residents),
+            loaded=residents.names,
             model_bytes=residents.bytes,
         )
 

@@ -52,6 +52,11 @@ class Residents:
     def __len__(self) -> int:
         return len(self._models)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Least recently used first. From any thread."""
+        return tuple(self._models)
+
     def fetch(self, entry: Entry, in_use: frozenset[str], arrived: Arrived) -> None:
         """Begin to read a model that is not in memory. Those not `in_use` make room for it. Does nothing while it is being read already."""
         name = entry.can.model

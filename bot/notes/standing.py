@@ -14,7 +14,8 @@ HISTORY = 10  #: entries on a history card: two rows of buttons
 CHILDREN = 20  #: on a card of what came of a job: four rows of buttons
 
 
-def info_card(wallet: Wallet, active: Sequence[Job], load: Load, models: Sequence[Capabilities], catalogue: Catalogue) -> Card:
+def info_card(wallet: Wallet, active: Sequence[Job], load: Load, models: Sequence[Capabilities], catalogue: Catalogue, loaded: Sequence[str] = ()) -> Card:
+    """`loaded`: the names of the models in memory."""
     waiting = sum(job.status is Status.QUEUED for job in active)
 
     def label(key: str) -> str:
@@ -28,6 +29,8 @@ def info_card(wallet: Wallet, active: Sequence[Job], load: Load, models: Sequenc
         (label("load"), catalogue.say("detail.load_text", queued=load.queued, running=load.running)),
         *((label("model"), each.title or each.model) for each in models[:1]),
     ]
+    if in_memory := [each.title or each.model for each in models if each.model in loaded]:
+        rows.append((label("loaded"), catalogue.listed(in_memory)))
     return Card(title=catalogue.say("info.title"), details=tuple(rows), visibility=Visibility.PRIVATE)
 
 

@@ -26,7 +26,7 @@ async def show(house: Drawing, event: Command) -> Card:
 async def info(house: Drawing, event: Command) -> Card:
     actor = event.actor
     mine, load = await house.store.active(actor.key), await house.load()
-    return notes.info_card(await house.wallet(actor), mine, load, house.models(), house.say_to(actor))
+    return notes.info_card(await house.wallet(actor), mine, load, house.models(), house.say_to(actor), loaded=house.engine.stats().loaded)
 
 
 async def queue(house: Drawing, event: Command) -> Card:
@@ -54,7 +54,7 @@ async def models(house: Drawing, event: Command) -> Card:
     """Each with an example to draw."""
     listed = house.models()
     offer = await house.offer(event.actor, "prompts", [f"{each.examples[0] if each.examples else 'a lighthouse'} --model {each.model}" for each in listed])
-    return notes.models_card(listed, offer, house.say_to(event.actor))
+    return notes.models_card(listed, offer, house.say_to(event.actor), loaded=frozenset(house.engine.stats().loaded))
 
 
 async def web(house: Drawing, event: Command) -> Card:

@@ -10,7 +10,7 @@ import pytest
 
 from bot import notes, presses
 from bot.cards import NOBODY
-from bot.domain import GRID, Action, Artifact, Card, Offer, Status, Style, Verb, Visibility
+from bot.domain import GRID, Action, Artifact, Card, Load, Offer, Status, Style, Verb, Visibility, Wallet
 from bot.messages import Catalogues
 from bot.prompts.styles import BUILT_IN
 from bot.wishes import Standing
@@ -278,3 +278,10 @@ def test_privacy_says_what_is_kept_how_long_and_offers_a_copy_and_an_end():
     assert "until you delete them" in notes.privacy_card(3, ENGLISH, NOBODY, days=0).text
     assert labels(card) == [["Send me a copy", "Forget me"]]
     assert actions(card) == [(Verb.COLLECT, GRID, presses.EVERYTHING), (Verb.ASK, GRID, "forget")]
+
+
+def test_the_wallet_says_which_models_are_in_memory():
+    wallet = Wallet(balance=3, at=NOW, cap=60, per_hour=30)
+    for loaded, told in (((), False), ((FAKE_MODEL.model,), True), (("gone",), False)):
+        card = notes.info_card(wallet, (), Load(), (FAKE_MODEL,), ENGLISH, loaded)
+        assert ((ENGLISH.say("detail.loaded"), FAKE_MODEL.title) in card.details) is told
