@@ -8,7 +8,7 @@ TORCH  := 2.13.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 SOURCES := bot engine training benchmarks migrations tests
 
-.PHONY: run test test-full lint bench pocket pocket-eval lock wheel screenshots clean help
+.PHONY: run test test-full chaos lint bench pocket pocket-eval lock wheel sbom audit licences screenshots clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -24,19 +24,26 @@ test-full: $(VENV)/.installed-dev  ## every combination and the long runs, too (
 	@tests/install-browser.sh
 	$(PY) -m pytest -m "full or not full" $(ARGS)
 
-lint: $(VENV)/.installed-dev  ## style, types, import rules, container files
+chaos: $(VENV)/.installed-dev  ## the bot killed again and again on both databases, and what members lost by it (SECONDS=40; ARGS="--seed 7 --databases sqlite")
+	$(PY) -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
+lint: $(VENV)/.installed-dev  ## style, types, import rules, known weaknesses, secrets, container files, licences
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m ruff format --check $(SOURCES)
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports --no-cache
+	$(PY) -m bandit -q -ll -c pyproject.toml -r bot engine migrations
+	$(PY) -m tests.check_secrets
 	$(VENV)/bin/hadolint Dockerfile
 	$(PY) -m tests.check_compose compose.yaml
+	$(PY) -m tests.dependencies check
 
 bench: $(VENV)/.installed-dev  ## measurements, each printed as a ratio or a percentile (QUICK=1: the engine's only, about a minute; ARGS="--write-docs")
 	$(PY) -m benchmarks.engine_load $(if $(QUICK),--quick) $(ARGS)
 ifndef QUICK
 	$(PY) -m benchmarks.engine_gpu
 	$(PY) -m benchmarks.acknowledge
+	$(PY) -m benchmarks.fairness
 	$(PY) -m benchmarks.chats
 	$(PY) -m benchmarks.company
 	$(PY) -m benchmarks.grammar
@@ -56,6 +63,16 @@ screenshots: $(VENV)/.installed-dev  ## the pictures in README, made by the prog
 
 wheel: $(VENV)/.installed-dev  ## dist/word_up_bot-….whl
 	$(PY) -m build --wheel --no-isolation --outdir dist
+
+sbom: $(VENV)/.installed-dev  ## build/sbom.json: what the program is made of, as a bill of materials (CycloneDX)
+	$(PY) -m tests.dependencies sbom build/sbom.json
+
+audit: $(VENV)/.installed-dev  ## whether anything that is installed is known to be vulnerable (asks the network; not part of the tests)
+	$(PIP) install -q "pip-audit>=2.9"
+	$(PY) -m pip_audit --disable-pip --require-hashes -r requirements.lock $(ARGS)
+
+licences: $(VENV)/.installed-dev  ## docs/dependencies.md
+	$(PY) -m tests.dependencies write
 
 lock: $(VENV)/.installed-dev  ## pin again what pyproject.toml asks for (ARGS=--upgrade: the newest; torch is pinned by TORCH above)
 	$(PIP) install -q uv

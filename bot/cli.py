@@ -1,4 +1,4 @@
-"""The command line: `wordup run | imagine | doctor | migrate | models | signin`. Parses and prints; `bot.app` builds, `bot.doctor` checks."""
+"""The command line: `wordup run | imagine | doctor | migrate | models | signin | soak`. Parses and prints; `bot.app` builds, `bot.doctor` checks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import typer
 from pydantic import ValidationError
 
 from bot import __version__
+from bot.backup_cli import add_to as add_backup_to
 from bot.errors import BotError
 from bot.logs import set_up
 from bot.models_cli import group as models_group
@@ -39,6 +40,7 @@ def _settings(**changes: Any) -> Settings:
 
 
 app.add_typer(models_group(_settings), name="models")
+add_backup_to(app, _settings)
 
 
 def _prepare(settings: Settings) -> None:
@@ -176,6 +178,35 @@ def signin(name: Annotated[str, typer.Argument(help="Whom the link signs in.")] 
     token = mint(load_secret(settings.data_dir), name, name, datetime.now(UTC))
     base = settings.public_url or f"http://{settings.web_host if settings.is_loopback else 'localhost'}:{settings.web_port}"
     typer.echo(f"{base}/sign-in?token={token}")
+
+
+@app.command()
+def soak(
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long members ask for pictures.")] = 5.0,
+    members: Annotated[int, typer.Option(min=1, max=1000, help="How many there are, on Discord and Slack by turns.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of what members do and of what goes wrong when.")] = 1,
+    faults: Annotated[bool, typer.Option(help="Whether anything goes wrong.")] = True,
+    database: Annotated[str, typer.Option(help="A database of its own (postgresql://…); empty: SQLite.")] = "",
+) -> None:
+    """Run the whole bot under members and faults against stand-ins for Discord and Slack, and tell what became of every job. Needs a source tree."""
+    import json
+
+    from bot.soak import NoStandIns
+    from bot.soak import soak as run_it
+
+    _imported()
+    set_up(level="warning", style="console")
+    try:
+        found = asyncio.run(
+            run_it(minutes=minutes, members=members, seed=seed, faults=faults, database=database, say=lambda line: typer.echo(f"  {line}", err=True))
+        )
+    except NoStandIns as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    for name, value in found.figures().items():
+        typer.echo(f"{name:22} {value}")
+    typer.echo(json.dumps(found.figures()))
+    raise typer.Exit(0 if found.kept else 1)
 
 
 @app.command()

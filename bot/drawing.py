@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -26,6 +26,13 @@ from bot.wishes import Wishes
 from engine.api import Capabilities, Engine, ImagineRequest, Request
 
 log = structlog.get_logger(__name__)
+
+_MAY_BE_STYLE = ("style", "{", "__", "\\")
+
+
+def may_name_style(texts: Iterable[str], defaults: Sequence[Words]) -> bool:
+    """Whether a style could be meant: by a preference, or by words as they are typed. What braces, lists and escapes come to is not known yet."""
+    return any(layer.style for layer in defaults) or any(mark in text for text in (clean(each).text.casefold() for each in texts) for mark in _MAY_BE_STYLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +134,9 @@ class Drawing(Queries):
         """The single prompts in what was typed: one each permutation and repetition, with wildcards filled. Raises BadWords."""
         standing = await self.wishes.of(event.actor, event.place)
         listed = await self.store.word_lists([each for each in (event.actor.key, event.place.owner) if each]) if "__" in text else {}
-        defaults, styles = layers(standing.member, standing.server), await self.styles(event)
+        defaults = layers(standing.member, standing.server)
+        # Most words name no style: then the saved ones need not be read.
+        styles = await self.styles(event) if may_name_style((text, *standing.sets.values()), defaults) else ()
         return prepare(text, lists={**self.lists, **listed}, seed=self.new_seed, styles=styles, sets=standing.sets, defaults=defaults)
 
     async def order(

@@ -12,11 +12,13 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from bot.domain import Job
+from bot.errors import BotError
 from bot.ports import Store
 from engine.api import Engine
 
 log = structlog.get_logger(__name__)
 LAG_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+DATABASE_PATIENCE = 2.0  #: seconds that these pages wait for it
 WAIT_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 20, 60, 180, 600, 3600)
 
 
@@ -40,6 +42,7 @@ class Monitor:
         self._wait = Histogram("wordup_wait_seconds", "From accepted to drawing", registry=reg, buckets=WAIT_BUCKETS)
         self._draw = Histogram("wordup_draw_seconds", "From drawing to the end", registry=reg, buckets=WAIT_BUCKETS)
         self._ended = Counter("wordup_jobs_ended", "Jobs by how they ended", ["outcome"], registry=reg)
+        self._database = Gauge("wordup_database_up", "Whether the database answered just now", registry=reg)
         self.lag = Histogram("wordup_event_loop_lag_seconds", "How late the event loop wakes", registry=reg, buckets=LAG_BUCKETS)
         self.url = ""
         self._ready = False
@@ -59,9 +62,16 @@ class Monitor:
                 self._ended.labels("crashed").inc()
                 raise
             self._draw.observe(perf_counter() - begun)
-            self._ended.labels((await self._store.shown(job.id)).job.status).inc()
+            self._ended.labels(await self._outcome(job)).inc()
 
         return wrapped
+
+    async def _outcome(self, job: Job) -> str:
+        """How it ended; "unknown" where it was deleted meanwhile or the database is away: the drawing was in order all the same."""
+        try:
+            return (await self._store.shown(job.id)).job.status
+        except BotError:
+            return "unknown"
 
     def ready(self) -> None:
         """From now on /healthz says ok."""
@@ -102,16 +112,25 @@ class Monitor:
         try:
             if not self._ready:
                 raise RuntimeError("starting")
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(DATABASE_PATIENCE):
                 await self._store.now()
         except Exception as error:  # a health check answers, whatever is wrong
             return web.json_response({"status": "unhealthy", "reason": type(error).__name__ if self._ready else "starting"}, status=503)
         return web.json_response({"status": "ok"})
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        load, stats = await self._store.load(), self._engine.stats()
-        self._jobs.labels("queued").set(load.queued)
-        self._jobs.labels("running").set(load.running)
+        """Answers without the database, too: that is when somebody looks. The jobs are those of the last time it answered then."""
+        stats = self._engine.stats()
+        try:
+            async with asyncio.timeout(DATABASE_PATIENCE):
+                load = await self._store.load()
+        except (BotError, TimeoutError) as error:
+            log.warning("metrics.no_database", error=repr(error))
+            self._database.set(0)
+        else:
+            self._database.set(1)
+            self._jobs.labels("queued").set(load.queued)
+            self._jobs.labels("running").set(load.running)
         self._free.set(self._engine.free_rows())
         self._rows.set(stats.batch_rows)
         self._in_flight.set(stats.rows_in_flight)

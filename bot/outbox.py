@@ -1,7 +1,9 @@
 """Tells members what became of their jobs, whatever happened in between. Made and run by `bot.app`.
 
-Ends: what `Store.notices` says is owed is shown until showing works, one sender a platform. Progress: what the board says of running jobs, at
-most one message in flight a job, not more often than the platform likes; it may be lost, and never comes after the end.
+Ends: what `Store.notices` says is owed is shown until showing works. One sender a platform begins them, oldest first and `CARDS` at a time, each in a
+task of its own, so that a card which has to wait holds up nobody else's. What cannot be shown as it is (it does not render, the platform refuses it) is
+shown plainly in the end, and a refusal that nobody knows is not asked for ever: then the picture waits for ``/show``. Progress: what the board says
+of running jobs, at most one message in flight a job, not more often than the platform likes; it may be lost, and never comes after the end.
 """
 
 from __future__ import annotations
@@ -12,11 +14,12 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from bot.board import Board
-from bot.domain import Card, Notice, Status, Visibility
+from bot.domain import Card, Notice, Receipt, Status, Visibility
 from bot.errors import Fault, NotFound
 from bot.ports import ChatAdapter, Store
 
@@ -28,6 +31,12 @@ Render = Callable[[str], Awaitable[Card]]
 SHOW_TIMEOUT = 60.0  #: seconds the card of an end may take
 PROGRESS_TIMEOUT = 15.0  #: seconds one of progress may take: an end waits for it
 FIRST_DELAY, LONGEST_DELAY = 2.0, 900.0  #: seconds between attempts at one card: doubling from the one to the other
+LONGEST_REST = 60.0  #: seconds the same after which an end is tried that only the database kept from being told
+CARDS = 16  #: ends being shown at once on one platform: a few that wait for a long limit leave the others their way
+PLAIN_AFTER = 3  #: refusals after which a card that is refused again comes without what may be the reason
+GIVE_UP_AFTER = 104  #: refusals after which it waits for ``/show``: about a day
+#: What our own mistakes raise: no waiting mends them.
+_MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError, ValueError)
 
 
 class Outbox:
@@ -45,15 +54,18 @@ class Outbox:
         poll: float = 5.0,
         jitter: Callable[[], float] = random.random,
         wants_copy: Callable[[str], Awaitable[bool]] | None = None,
+        plain: Render | None = None,
     ) -> None:
-        """`wants_copy`: whether the owner of a job likes its pictures by direct message, too."""
+        """`wants_copy`: whether the owner of a job likes its pictures by direct message, too. `plain`: the simplest card that says how a job ended."""
         self._store, self._adapters, self._render, self._board = store, dict(adapters), render, board
-        self._wants_copy = wants_copy
+        self._wants_copy, self._plain = wants_copy, plain
         self._interval, self._intervals, self._poll, self._jitter = interval, dict(intervals or {}), poll, jitter
         self._bells = {platform: asyncio.Event() for platform in self._adapters}
         self._leaving = asyncio.Event()
         self._left = asyncio.Event()
         self._senders: set[asyncio.Task[None]] = set()
+        self._cards: dict[str, dict[str, asyncio.Task[None]]] = {platform: {} for platform in self._adapters}  # by notice: being shown now
+        self._known: dict[str, _Known] = {}
         self._pumps: dict[str, _Pump] = {}
 
     def wake(self) -> None:
@@ -65,9 +77,10 @@ class Outbox:
         """Until `drain`, or until cancelled."""
         async with asyncio.TaskGroup() as group:
             listener = group.create_task(self._listening(group), name="outbox listens")
-            self._senders = {group.create_task(self._sending(platform), name=f"outbox {platform}") for platform in self._adapters}
+            self._senders = {group.create_task(self._sending(platform, group), name=f"outbox {platform}") for platform in self._adapters}
             await self._left.wait()
-            for task in (listener, *self._senders, *(pump.task for pump in self._pumps.values() if pump.task)):
+            cards = (task for shown in self._cards.values() for task in shown.values())
+            for task in (listener, *self._senders, *cards, *(pump.task for pump in self._pumps.values() if pump.task)):
                 task.cancel()
 
     async def drain(self, timeout: float) -> None:
@@ -80,51 +93,119 @@ class Outbox:
 
     # ------------------------------------------------------------------------------------------------ ends
 
-    async def _sending(self, platform: str) -> None:
+    async def _sending(self, platform: str, group: asyncio.TaskGroup) -> None:
         bell, outages = self._bells[platform], 0
         while True:
             last = self._leaving.is_set()
             bell.clear()
             try:
-                while notices := await self._store.notices([platform]):
-                    for notice in notices:
-                        await self._tell(platform, notice)
+                while await self._begin(platform, group) or (last and await self._ended(platform)):
+                    continue
                 outages = 0
             except Fault as fault:
                 outages += 1
                 log.warning("outbox.outage", platform=platform, attempt=outages, error=str(fault))
+            except Exception:  # of whatever kind: without its sender a platform would never be told anything again
+                outages += 1
+                log.exception("outbox.broken", platform=platform, attempt=outages)
             if last:
                 return
             await _rings(bell, self._poll if not outages else self.delay(outages))
 
-    async def _tell(self, platform: str, notice: Notice) -> None:
-        """Show the end of a job, or put it off. Raises Fault when the store is away: then it is owed still."""
-        await self._hush(notice.job_id)
+    async def _begin(self, platform: str, group: asyncio.TaskGroup) -> int:
+        """Begin to show what is owed and due, as slots come free and in the order in which it ended; how many. Raises Fault."""
+        cards, now = self._cards[platform], asyncio.get_running_loop().time()
+        before = set(cards)  # what ends while the store is asked was owed still when it answered, and is told by now
+        due = [each for each in await self._store.notices([platform]) if each.id not in before and self._rested(each.id, now)]
+        for notice in due:
+            while len(cards) >= CARDS:
+                await asyncio.wait(set(cards.values()), return_when=asyncio.FIRST_COMPLETED)
+            known = self._known.setdefault(notice.id, _Known())
+            task = cards[notice.id] = group.create_task(self._tell(platform, notice, known), name=f"end of {notice.job_id}")
+            task.add_done_callback(partial(_gone, cards, notice.id))
+            await known.begun.wait()
+        return len(due)
+
+    def _rested(self, notice_id: str, now: float) -> bool:
+        known = self._known.get(notice_id)
+        return known is None or known.until <= now
+
+    async def _ended(self, platform: str) -> bool:
+        """Wait for the cards on their way; whether there were any."""
+        cards = set(self._cards[platform].values())
+        if cards:
+            await asyncio.wait(cards)
+        return bool(cards)
+
+    async def _tell(self, platform: str, notice: Notice, known: _Known) -> None:
+        """Show the end of a job and write down that it was told, or put it off. While the store is away it is owed still, but not shown again."""
+        try:
+            if not known.shown and not await self._shown(platform, notice, known):
+                return
+            if known.receipt is not None and known.receipt != notice.receipt:
+                await self._store.placed(notice.job_id, known.receipt)
+            if known.card is not None:
+                card, known.card = known.card, None
+                await self._copy(platform, notice, card)
+            await self._store.told(notice.id)
+        except Exception as error:
+            known.outages += 1
+            rest = min(LONGEST_REST, self.delay(known.outages))
+            known.until = asyncio.get_running_loop().time() + rest
+            log.warning("outbox.outage", job=notice.job_id, platform=platform, seconds=round(rest, 1), error=repr(error), exc_info=not isinstance(error, Fault))
+        else:
+            del self._known[notice.id]
+        finally:
+            known.begun.set()
+
+    async def _shown(self, platform: str, notice: Notice, known: _Known) -> bool:
+        """Whether the member sees it now, or never will; else it was put off. Raises Fault when the store is away."""
+        if notice.job_id in self._pumps:  # what was said last is on its way still: the next need not wait for that
+            known.begun.set()
+            await self._hush(notice.job_id)
         try:
             async with asyncio.timeout(SHOW_TIMEOUT):
-                card = await self._render(notice.job_id)
-                receipt = await self._adapters[platform].show(notice.reply_to, card, notice.receipt)
+                known.card = await self._put(platform, notice, known)
         except NotFound:
             log.info("outbox.nothing_to_show", job=notice.job_id, platform=platform)  # deleted meanwhile
-        except Exception as error:  # of whatever kind a platform's library raises: an end is never dropped
+        except Exception as error:  # of whatever kind a platform's library raises: an end is not dropped for a bad day
+            known.refusals += refused(error)
+            if known.refusals >= GIVE_UP_AFTER:
+                log.error("outbox.given_up", job=notice.job_id, platform=platform, refusals=known.refusals, error=repr(error))
+                known.shown = True
+                return True
             attempt = notice.attempts + 1
             delay = self.delay(attempt)
             log.warning("outbox.put_off", job=notice.job_id, platform=platform, attempt=attempt, seconds=round(delay, 1), error=repr(error))
             await self._store.put_off(notice.id, timedelta(seconds=delay))
-            return
-        else:
-            if receipt is not None and receipt != notice.receipt:
-                await self._store.placed(notice.job_id, receipt)
-            await self._copy(platform, notice, card)
-        await self._store.told(notice.id)
+            return False
+        known.shown = True
+        return True
+
+    async def _put(self, platform: str, notice: Notice, known: _Known) -> Card:
+        """The card, at its place; the plain one where that was refused too often. Raises whatever rendering and showing raise."""
+        show = self._adapters[platform].show
+        try:
+            card = await self._render(notice.job_id)
+            known.begun.set()
+            known.receipt = await show(notice.reply_to, card, notice.receipt)
+        except Exception as error:
+            if self._plain is None or known.refusals < PLAIN_AFTER or not refused(error):
+                raise
+            log.error("outbox.shown_plainly", job=notice.job_id, platform=platform, error=repr(error))
+            card = await self._plain(notice.job_id)
+            known.receipt = await show(notice.reply_to, card, notice.receipt)
+        return card
 
     async def _copy(self, platform: str, notice: Notice, card: Card) -> None:
         """The pictures once more as a letter to their owner, where they like that. A courtesy: what does not work is not tried again."""
         if self._wants_copy is None or card.status is not Status.DONE or card.visibility is not Visibility.PUBLIC or not notice.reply_to.user:
             return
-        if not notice.reply_to.can_post or not await self._wants_copy(notice.job_id):
+        if not notice.reply_to.can_post:
             return
         try:
+            if not await self._wants_copy(notice.job_id):
+                return
             async with asyncio.timeout(SHOW_TIMEOUT):
                 await self._adapters[platform].show(notice.reply_to, replace(card, visibility=Visibility.DIRECT), None)
         except Exception as error:  # of whatever kind a platform's library raises
@@ -178,8 +259,15 @@ class Outbox:
             del self._pumps[job_id]
 
     async def _progress(self, adapter: ChatAdapter, job_id: str) -> None:
+        """Raises NotFound, and Fault when the store is away."""
         reply_to, receipt = await self._store.reply_to(job_id)
-        card = await self._render(job_id)
+        try:
+            card = await self._render(job_id)
+        except (NotFound, Fault):
+            raise
+        except Exception as error:  # of whatever kind: what cannot be rendered now may end all the same
+            log.warning("outbox.progress_not_rendered", job=job_id, error=repr(error))
+            return
         if card.status is not Status.RUNNING:
             return
         try:
@@ -187,6 +275,36 @@ class Outbox:
                 await adapter.progress(reply_to, card, receipt)
         except Exception as error:  # of whatever kind: a newer one follows
             log.info("outbox.progress_lost", job=job_id, platform=adapter.platform, error=repr(error))
+
+
+def refused(error: Exception) -> bool:
+    """Whether waiting is no remedy: a mistake of ours, or an answer of the platform that speaks neither of a limit nor of its own trouble. Pure.
+
+    The libraries of the platforms have the HTTP status at the error itself, or at the response it carries.
+    """
+    response = getattr(error, "response", None)
+    found = (getattr(error, "status", None), getattr(response, "status_code", None), getattr(response, "status", None))
+    status = next((each for each in found if isinstance(each, int)), None)
+    if status is None:
+        return isinstance(error, _MISTAKES)
+    return status < 500 and status != 429
+
+
+def _gone(cards: dict[str, asyncio.Task[None]], notice_id: str, _: asyncio.Task[None]) -> None:
+    cards.pop(notice_id, None)
+
+
+class _Known:
+    """What this process knows of an end that it has not told yet."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()  # the next card may be begun
+        self.refusals = 0
+        self.outages = 0  # of the database, after it was shown or instead
+        self.until = 0.0  # the loop's time before which it is left alone
+        self.shown = False  # or given up: only to be written down
+        self.receipt: Receipt | None = None
+        self.card: Card | None = None  # of which a copy may be liked
 
 
 class _Pump:

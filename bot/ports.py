@@ -242,6 +242,12 @@ class Store(Memos, Protocol):
     async def find_picture(self, digest: str, actor_key: str) -> tuple[Job, Artifact] | None:
         """A job (the oldest this actor may see: not private, or their own) that has this picture; uploads used as sources count with index -2."""
 
+    async def look_alikes(self, fingerprint: str, actor_key: str, *, within: int) -> tuple[Job, Artifact] | None:
+        """The picture this actor may see (not private, or their own) whose fingerprint differs in the fewest bits, at most `within` of 64.
+
+        Of several the oldest; the newest 200,000 pictures are compared.
+        """
+
     async def wallet(self, actor_key: str, *, cap: float, per_hour: float) -> Wallet:
         """Refilled until now; a full one for a newcomer."""
 

@@ -1,7 +1,8 @@
 """Who is drawn when: the one owner of drawing tasks. Made and run by `bot.app`; the studio calls `wake`, `cancel` and `eta`.
 
 The order is the store's (fair by cost, one flow a member and lane); here is how much is taken at a time (as the engine reports free rows), that leases
-are kept, and that a job is handed back when its engine died, its process is told to leave, or its worker was never heard of again. Asyncio only.
+are kept, and that a job is handed back when its engine died, its process is told to leave, or its worker was never heard of again. A job whose engine
+or process died is suspected: it is drawn alone from then on, so that of a company only the guilty one runs out of attempts. Asyncio only.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 
 import structlog
@@ -60,6 +61,7 @@ class Queue:
         self._left = asyncio.Event()  # nothing is drawn any more: end
         self._claimer: asyncio.Task[None] | None = None
         self._deaths = 0  # of the engine, since it last drew something
+        self._suspect: str | None = None  # a job that is drawn alone now
 
     @property
     def running(self) -> int:
@@ -129,7 +131,7 @@ class Queue:
             self._awake.clear()
             probing = self._deaths > 0  # the engine died: one job at a time, and not at once, until it has drawn again
             free = self._engine.free_rows()
-            if free <= 0 or (probing and self._drawing):
+            if free <= 0 or ((probing or self._suspect) and self._drawing):
                 await _happens(self._awake, GLANCE if self._drawing else SETTLE)
                 continue
             if probing and await _happens(self._leaving, self._backoff(self._deaths)):
@@ -141,12 +143,20 @@ class Queue:
                 log.warning("queue.outage", during="claim", attempt=outages, error=str(fault))
                 await _happens(self._leaving, self._backoff(outages))
                 continue
+            except Exception:  # a row that cannot be read: a process that ended of it would find it again at its next start
+                outages += 1
+                log.exception("queue.claim_failed", attempt=outages)
+                await _happens(self._leaving, self._backoff(outages))
+                continue
             outages = 0
             if job is None:
                 await _happens(self._awake, self._poll)
             elif job.id not in self._drawing:  # else its lease had run out while the database was away, and it is being drawn already
-                task = self._drawing[job.id] = group.create_task(self._one(job, probing=probing), name=f"draw {job.id}")
-                await self._until_counted(task, free)
+                company = tuple(self._drawing.values()) if job.attempts > 1 else ()
+                self._suspect = job.id if job.attempts > 1 else None
+                task = self._drawing[job.id] = group.create_task(self._one(job, company), name=f"draw {job.id}")
+                if not company:
+                    await self._until_counted(task, free)
 
     async def _until_counted(self, task: asyncio.Task[None], free: int) -> None:
         """Let the engine count the job before asking it again, or more would be handed over than it has room for."""
@@ -195,8 +205,11 @@ class Queue:
 
     # ------------------------------------------------------------------------------------------------ one job
 
-    async def _one(self, job: Job, *, probing: bool) -> None:
+    async def _one(self, job: Job, company: Collection[asyncio.Task[None]]) -> None:
+        """Draw it, once those of `company` have ended."""
         try:
+            if company:
+                await asyncio.wait(company)
             if self._leaving.is_set():
                 await self._hand_back(job)
             else:
@@ -207,14 +220,15 @@ class Queue:
             raise
         except EngineDied as error:
             self._deaths += 1
-            log.error("queue.engine_died", job=job.id, deaths=self._deaths, alone=probing, error=str(error))
-            # In company nobody knows whose fault it was; a job that kills the engine when it is alone is running out of attempts.
-            await (self._let_go(job) if probing else self._hand_back(job))
+            log.error("queue.engine_died", job=job.id, deaths=self._deaths, attempt=job.attempts, company=len(self._drawing) - 1, error=str(error))
+            # An engine that is closed because we leave died of nobody. Else the attempt counts: whose fault it was in company, the next one tells, alone.
+            await (self._hand_back(job) if self._leaving.is_set() else self._let_go(job))
         except Exception:
             log.exception("queue.draw_failed", job=job.id)
             await self._let_go(job)
         finally:
             self._drawing.pop(job.id, None)
+            self._suspect = None if self._suspect == job.id else self._suspect
             self._awake.set()
 
     async def _hand_back(self, job: Job) -> None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Coroutine, Sequence
+import itertools
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -17,7 +20,9 @@ import structlog
 from bot import grid
 from bot.board import Board
 from bot.domain import CLIP, GRID, Artifact, Job, Said
+from bot.errors import Fault
 from bot.ports import Blobs, Store
+from bot.provenance import Provenance
 from engine.api import (
     BadInput,
     BadNumbers,
@@ -40,12 +45,30 @@ _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 LOOKED_AT = 9  #: pictures of a job that the image-text model is asked about
 LOOK = 5.0  #: seconds it may take, all together
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  #: seconds between attempts to write down how a job ended, doubling
+PATIENCE = 60.0  #: seconds of such pauses, all together: longer than a database is usually away, and what was drawn is not drawn again
 
 
 class Workshop:
-    def __init__(self, store: Store, blobs: Blobs, engine: Engine, board: Board, *, worker: str, look: float = LOOK) -> None:
-        """`worker`: whose claims these jobs are. `look`: seconds that may be spent on what the pictures show."""
+    def __init__(
+        self,
+        store: Store,
+        blobs: Blobs,
+        engine: Engine,
+        board: Board,
+        *,
+        worker: str,
+        look: float = LOOK,
+        provenance: Provenance | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """`worker`: whose claims these jobs are. `look`: seconds that may be spent on what the pictures show.
+
+        `provenance` marks the pictures; without one they are stored as they were drawn.
+        """
+        self._provenance = provenance
         self._store, self._blobs, self._engine, self._board, self._worker, self._look = store, blobs, engine, board, worker, look
+        self._jitter = jitter
         self._late = set[asyncio.Task[tuple[Seen, ...]]]()  # looks that were given up, until they have ended
 
     async def draw(self, job: Job) -> None:
@@ -59,14 +82,29 @@ class Workshop:
         try:
             outcome = await self._outcome(job, report)
             if isinstance(outcome, Said):
-                await _unbroken(self._store.fail(self._worker, job.id, outcome))
+                await self._written(job, lambda: self._store.fail(self._worker, job.id, outcome))
             else:
                 artifacts, seconds = outcome
-                if not await _unbroken(self._store.finish(self._worker, job.id, artifacts, seconds)):
+                if not await self._written(job, lambda: self._store.finish(self._worker, job.id, artifacts, seconds)):
                     log.info("job.no_longer_ours", job=job.id)
         finally:
             self._board.forget(job.id)
             self._board.changed(job.id, key)
+
+    async def _written(self, job: Job, verb: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
+        """Write down how it ended; while the database is away, a few times again. One that had got through after all says False. Raises Fault in the end."""
+        waited = 0.0
+        for attempt in itertools.count(1):
+            try:
+                return await _unbroken(verb())
+            except Fault as fault:
+                pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt - 1, 10)) * (0.5 + self._jitter() / 2)
+                if waited + pause > PATIENCE:
+                    raise
+                log.warning("job.outage", job=job.id, attempt=attempt, seconds=round(pause, 1), error=str(fault))
+            await asyncio.sleep(pause)
+            waited += pause
+        raise AssertionError("unreachable")
 
     async def _outcome(self, job: Job, report: Any) -> tuple[tuple[Artifact, ...], float] | Said:
         """The pictures, stored, and the device seconds they took; or why there are none."""
@@ -93,25 +131,24 @@ class Workshop:
         frames, seed = result.frames, result.frames[0].seed
         seen = await self._seen(job, frames)
         artifacts = [
-            Artifact(
-                job_id=job.id,
-                index=index,
-                digest=await self._blobs.put(frame.png),
-                seed=frame.seed,
-                width=frame.width,
-                height=frame.height,
-                seen=seen[index] if index < len(seen) else "",
-            )
+            replace(await self._picture(job, index, frame.seed, frame.png, (frame.width, frame.height)), seen=seen[index] if index < len(seen) else "")
             for index, frame in enumerate(frames)
         ]
         if len(frames) > 1:
             sheet = await grid.compose_async([frame.png for frame in frames])
-            digest = await self._blobs.put(sheet.data)
-            artifacts.insert(0, Artifact(job_id=job.id, index=GRID, digest=digest, seed=seed, width=sheet.width, height=sheet.height))
+            artifacts.insert(0, await self._picture(job, GRID, seed, sheet.data, (sheet.width, sheet.height)))
         if result.clip is not None:
-            width, height = grid.size(result.clip)
-            artifacts.insert(0, Artifact(job_id=job.id, index=CLIP, digest=await self._blobs.put(result.clip), seed=seed, width=width, height=height))
+            artifacts.insert(0, await self._picture(job, CLIP, seed, result.clip, grid.size(result.clip)))
         return tuple(artifacts)
+
+    async def _picture(self, job: Job, index: int, seed: int, data: bytes, size: tuple[int, int]) -> Artifact:
+        """Marked with where it comes from, and stored."""
+        fingerprint = ""
+        if self._provenance is not None:
+            marked = await self._provenance.mark(job, index, seed, data)
+            data, fingerprint = marked.data, marked.fingerprint
+        digest = await self._blobs.put(data)
+        return Artifact(job_id=job.id, index=index, digest=digest, seed=seed, width=size[0], height=size[1], fingerprint=fingerprint)
 
     async def _seen(self, job: Job, frames: Sequence[Frame]) -> tuple[str, ...]:
         """What the first pictures show, as the model's image-text model says; empty where it has none, takes too long or fails."""

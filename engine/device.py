@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine.api import ENLARGING, EngineDied, EngineError, EngineStats, ImagineRequest, OutOfMemory, Request
+from engine.faults import context_lost
 from engine.importing import keep_kernels, no_collections, preload_torch
 from engine.jobs import Job, Paced, Question
 from engine.shelf import Shelf
@@ -68,6 +69,7 @@ class Device(threading.Thread):
         self._chosen_rows = max_rows
         self.beat: float | None = None  #: when the turn in progress began; None while waiting for work
         self.paces: dict[str, float] = {}  #: measured, by model
+        self._lost: BaseException | None = None  #: what the device's context did not survive
         self.abandoned = False  #: set by the owner of a stuck thread: whatever it still does concerns nobody
         self._hub: Hub | None = None
         self._embeddings: EmbeddingCache | None = None
@@ -126,7 +128,7 @@ class Device(threading.Thread):
         hub = self._open()
         if self._shelf.entries:
             self._fetch(self._shelf.entries[0].can.model)
-        while not self.abandoned:
+        while not (self.abandoned or self._lost):
             self.beat = None
             try:
                 action = self._inbox.get(block=hub.idle and not self._idle_work)
@@ -139,6 +141,8 @@ class Device(threading.Thread):
                 break
             self.beat = self._clock()
             action()
+        if self._lost is not None:
+            raise self._lost
         for job in [job for jobs in self._parked.values() for job in jobs]:
             job.ended(None, EngineDied("the engine let go of it"), 0.0)
         for task in list(self._tasks.values()):
@@ -208,6 +212,9 @@ class Device(threading.Thread):
         if isinstance(outcome, EngineError):
             self._models.settle(name, None)
             log.error("%s", outcome)
+            if context_lost(outcome):
+                self._lost = outcome
+                return
             for job in waiting:
                 job.ended(None, outcome, 0.0)
             return
@@ -263,9 +270,10 @@ class Device(threading.Thread):
             next(work)
         except StopIteration:
             del self._idle_work[name]
-        except Exception:
+        except Exception as error:
             log.exception("measuring failed")
             del self._idle_work[name]
+            self._lost = error if context_lost(error) else self._lost
 
     def _measured(self, name: str, pieces: Iterator[Findings]) -> Iterator[object]:
         for found in pieces:
@@ -368,6 +376,9 @@ class Device(threading.Thread):
             self._measure(request, task.seconds)
         else:
             traceback.clear_frames(error.__traceback__)  # they hold the request's tensors
+            if context_lost(error):
+                self._lost = error
+                return  # it is the thread's end now, and `engine.local` tells all who are in flight
             if is_out_of_memory(error):
                 what = "what was asked" if isinstance(request, Question) else f"{request.width}x{request.height}"
                 error = OutOfMemory(f"{request.model}: {what} does not fit into the memory of {self._device}, even alone ({memory.described(self._device)})")

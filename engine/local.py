@@ -34,6 +34,7 @@ from engine.api import (
 from engine.canvas import EMPTY, Canvas
 from engine.codec import Pixels
 from engine.device import ROWS, Device
+from engine.faults import context_lost
 from engine.jobs import Find, Look, Outline, Question, Weigh
 from engine.shelf import Shelf
 
@@ -49,6 +50,9 @@ class LocalEngine:
     `device` is a torch device name or "auto"; `max_rows` how many pictures may step together (0: as many as make each other cheaper, measured); `threads` how
     many a CPU computes with (0: all); `reproducible` makes a picture's bits independent of who is drawn beside it, for padding of small batches (without it a
     channel may differ by 1/255); `memory_gb` is for weights (0: a share of what there is); a device that spends `stuck_after` seconds on one turn is given up.
+
+    A device thread that died is started anew by the next request. What a device's context does not survive (`engine.faults`) no thread of this process
+    mends: then nothing more is taken, `lost` says why, and `on_lost` is told, once, on the loop; a new process draws what was not drawn.
     """
 
     def __init__(
@@ -62,8 +66,10 @@ class LocalEngine:
         memory_gb: float = 0.0,
         stuck_after: float = 600.0,
         clock: Callable[[], float] = time.perf_counter,
+        on_lost: Callable[[str], None] = lambda reason: None,
     ) -> None:
-        self._shelf, self._clock, self._stuck_after = shelf, clock, stuck_after
+        self._shelf, self._clock, self._stuck_after, self._on_lost = shelf, clock, stuck_after, on_lost
+        self.lost = ""  #: why this process draws no more; empty while it can
         self._settings: dict[str, Any] = {
             "device": device,
             "max_rows": max_rows,
@@ -89,6 +95,8 @@ class LocalEngine:
         return self._shelf.entry(model).can
 
     def free_rows(self) -> int:
+        if self.lost:
+            return 0
         cap = self._device.max_rows if self._device else (self._settings["max_rows"] or ROWS["cpu"])
         return int(cap) - self._rows()
 
@@ -182,8 +190,8 @@ class LocalEngine:
 
     def _running_device(self) -> Device:
         """The device thread; a new one when there is none, or when the last has died."""
-        if self._closed:
-            raise EngineDied("the engine is closed")
+        if self._closed or self.lost:
+            raise EngineDied(self.lost or "the engine is closed")
         if self._device is None or self._device.abandoned or not self._device.is_alive():
             loop = asyncio.get_running_loop()
             self._device = Device(self._shelf, clock=self._clock, on_death=lambda device, error: _call(loop, self._bury, device, error), **self._settings)
@@ -196,9 +204,15 @@ class LocalEngine:
         """On the loop: this device draws no more, so its requests fail now and may be tried again."""
         device.abandoned = True
         died = f"the device thread ended: {type(error).__name__}: {error}"
+        newly = not self.lost and context_lost(error)
+        if newly:
+            self.lost = died
+            log.error("this process has lost its device, and another has to go on: %s", error)
         for flight in self._flights:
             if flight.device is device:
                 flight.land(None, EngineDied(died))
+        if newly:
+            self._on_lost(died)
 
     async def _watch(self) -> None:
         """Notice a device that is stuck."""

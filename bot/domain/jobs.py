@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from bot.domain.life import MOVES as MOVES
+from bot.domain.life import Status as Status
 from bot.domain.places import Actor, Place, Receipt, ReplyTo
 from engine.api import Request
-
-
-class Status(enum.StrEnum):
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def ended(self) -> bool:
-        return self in (Status.DONE, Status.FAILED, Status.CANCELLED)
-
-
-#: Who may move a job where. `running → queued` is a lease that ran out or a drain at shutdown.
-MOVES: Mapping[Status, frozenset[Status]] = {
-    Status.QUEUED: frozenset({Status.RUNNING, Status.CANCELLED, Status.FAILED}),
-    Status.RUNNING: frozenset({Status.DONE, Status.FAILED, Status.CANCELLED, Status.QUEUED}),
-    Status.DONE: frozenset(),
-    Status.FAILED: frozenset(),
-    Status.CANCELLED: frozenset(),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +69,7 @@ class Artifact:
     height: int
     favourite: bool = False  #: by the job's owner
     seen: str = ""  #: what the model's image-text model says it shows; empty where nobody looked
+    fingerprint: str = ""  #: of its pixels (`bot.provenance.fingerprint`), 16 hexadecimal digits; empty where there is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

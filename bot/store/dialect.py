@@ -8,8 +8,10 @@ from __future__ import annotations
 import errno
 import json
 import random
+import threading
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -94,9 +96,26 @@ def _as_we_want_it(db: Engine, *, foreign_keys: bool) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writing") else "BEGIN")
 
 
-def _clock() -> str:
-    """Postgres has `clock_timestamp()`; this is SQLite's, in the format its DateTime columns have."""
-    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+class Clock:
+    """Postgres has `clock_timestamp()`; this is SQLite's, in the format its DateTime columns have.
+
+    It never goes back while the program runs: where the machine's clock is set back, it goes on from where it was. Else leases would last longer by that
+    much, and what was put off by seconds would be due an hour later.
+    """
+
+    def __init__(self, wall: Callable[[], datetime] = lambda: datetime.now(UTC), monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._wall, self._monotonic, self._lock = wall, monotonic, threading.Lock()
+        self._last, self._at = wall(), monotonic()
+
+    def __call__(self) -> str:
+        with self._lock:
+            wall, at = self._wall(), self._monotonic()
+            self._last = wall if wall >= self._last else self._last + timedelta(seconds=at - self._at)
+            self._at = at
+            return self._last.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+_clock = Clock()  #: of every connection of this process
 
 
 def writing(db: AsyncEngine) -> AsyncEngine:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from sqlalchemy import and_, exists, or_, select, update
 from sqlalchemy import delete as delete_from
-from sqlalchemy import exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain import Artifact, Job, Shown, Status
@@ -77,6 +77,28 @@ async def find_picture(db: AsyncConnection, digest: str, actor_key: str) -> tupl
         return None
     job = job_of(row_or_none)
     return job, Artifact(job_id=job.id, index=UPLOAD, digest=digest, seed=job.request.seed, width=job.request.width, height=job.request.height)
+
+
+async def fingerprints(db: AsyncConnection, actor_key: str, *, after: tuple[str, int] | None, limit: int) -> tuple[tuple[str, int, str], ...]:
+    """(job, index, fingerprint) of pictures this member may see, the newest jobs first; those that come after `after` in that order."""
+    visible = or_(jobs.c.private.is_(False), jobs.c.actor_key == actor_key)
+    query = select(artifacts.c.job_id, artifacts.c.idx, artifacts.c.fingerprint).join(jobs, jobs.c.id == artifacts.c.job_id)
+    query = query.where(artifacts.c.fingerprint != "", visible, _HERE)
+    if after is not None:
+        query = query.where(or_(artifacts.c.job_id < after[0], and_(artifacts.c.job_id == after[0], artifacts.c.idx > after[1])))
+    rows = await db.execute(query.order_by(artifacts.c.job_id.desc(), artifacts.c.idx).limit(limit))
+    return tuple((row[0], row[1], row[2]) for row in rows)
+
+
+async def picture_of(db: AsyncConnection, job_id: str, index: int, actor_key: str) -> tuple[Job, Artifact] | None:
+    """That picture of that job, if this member may see it."""
+    visible = or_(jobs.c.private.is_(False), jobs.c.actor_key == actor_key)
+    row = (await db.execute(select(jobs).where(jobs.c.id == job_id, visible, _HERE))).mappings().one_or_none()
+    if row is None:
+        return None
+    found = await db.execute(select(artifacts).where(artifacts.c.job_id == job_id, artifacts.c.idx == index))
+    picture = found.mappings().one_or_none()
+    return None if picture is None else (job_of(row), artifact_of(picture))
 
 
 async def favourite(db: AsyncConnection, job_id: str, index: int, on: bool) -> None:

@@ -97,6 +97,7 @@ def artifact_values(artifact: Artifact) -> dict[str, Any]:
         "height": artifact.height,
         "favourite": artifact.favourite,
         "seen": storable(artifact.seen),
+        "fingerprint": artifact.fingerprint,
     }
 
 
@@ -110,6 +111,7 @@ def artifact_of(row: Row) -> Artifact:
         height=row["height"],
         favourite=row["favourite"],
         seen=row["seen"],
+        fingerprint=row["fingerprint"],
     )
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.domain import Accepted, Artifact, Job, Load, Notice, Offer, Receipt, ReplyTo, Said, Shown, Style, Submission, Wallet
-from bot.store import claims, dialect, gallery, housekeeping, inbox, keeping, notices, privacy, wallet
+from bot.store import claims, dialect, gallery, housekeeping, inbox, keeping, likeness, notices, privacy, wallet
 from bot.store.lock import DirectoryLock
 from bot.store.migrate import upgrade
 from bot.store.tables import styles, word_lists
@@ -151,6 +151,15 @@ class SqlStore:
 
     async def find_picture(self, digest: str, actor_key: str) -> tuple[Job, Artifact] | None:
         return await self.read(gallery.find_picture, digest, actor_key)
+
+    async def look_alikes(self, fingerprint: str, actor_key: str, *, within: int) -> tuple[Job, Artifact] | None:
+        """See `Store.look_alikes`. In portions, each a transaction of its own, so that nobody waits for it."""
+
+        async def portion(after: tuple[str, int] | None) -> Sequence[likeness.Print]:
+            return await self.read(gallery.fingerprints, actor_key, after=after, limit=likeness.PORTION)
+
+        found = await likeness.nearest(portion, fingerprint, within)
+        return await self.read(gallery.picture_of, *found, actor_key) if found else None
 
     async def wallet(self, actor_key: str, *, cap: float, per_hour: float) -> Wallet:
         return await self.read(wallet.read, actor_key, privacy.pseudonym(actor_key, self._secret), cap=cap, per_hour=per_hour)

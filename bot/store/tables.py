@@ -169,6 +169,7 @@ artifacts = Table(
     Column("height", Integer, nullable=False),
     Column("favourite", Boolean, nullable=False, server_default=false()),
     Column("seen", Text, nullable=False, server_default=""),
+    Column("fingerprint", String(16), nullable=False, server_default=""),
     PrimaryKeyConstraint("job_id", "idx"),
     Index("ix_artifacts_digest", "digest"),
 )

@@ -1,0 +1,28 @@
+"""The prompt gate: whether words may be drawn here, and if not, by which rule. Pure but for `Gate.load`; to be called with words before anything is reserved.
+
+`letters` reads words as a person would (look-alikes, digits for letters, gaps), `terms` finds words and phrases in them, `rules` decides. The word lists that
+ship are `words.toml`, `artists.txt` and `people.txt` beside this file. What it cannot do is said in `rules`.
+"""
+
+from bot.gate.letters import Reading, read
+from bot.gate.rules import Answer, Asked, Gate, People, Policy, Rule, Sexual, Verdict, refusal
+from bot.gate.terms import MOST_RULES, Names, Terms, read_names, read_rules
+
+__all__ = [
+    "MOST_RULES",
+    "Answer",
+    "Asked",
+    "Gate",
+    "Names",
+    "People",
+    "Policy",
+    "Reading",
+    "Rule",
+    "Sexual",
+    "Terms",
+    "Verdict",
+    "read",
+    "read_names",
+    "read_rules",
+    "refusal",
+]
