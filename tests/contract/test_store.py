@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain import Actor, Job, Receipt, ReplyTo, Said, Status
-from bot.errors import Fault, NotFound, OutOfCredits, QueueFull
+from bot.domain import Actor, Job, ReplyTo, Said, Status
+from bot.errors import OutOfCredits, QueueFull
 from bot.store.sql import SqlStore
 from bot.store.tables import wallets
-from tests.contract.jobs import ALICE, BOB, PLENTY, OpenStore, execute, job, pictures, submission, submit
+from tests.contract.jobs import ALICE, BOB, PLENTY, execute, job, pictures, submission, submit
 
 LEASE = timedelta(minutes=5)
 OVER = timedelta(0)  # a lease that has run out as soon as it is given
@@ -338,84 +338,3 @@ async def test_position_counts_who_starts_sooner_and_the_credits_ahead(store: Sq
     assert await store.position("0" * 26) is None
     load = await store.load()
     assert (load.queued, load.running, load.cost_ahead) == (3, 1, 6.5)
-
-
-# ------------------------------------------------------------------------------------------------ what is owed
-
-
-async def test_every_end_is_owed_until_told_with_the_newest_receipt(store: SqlStore) -> None:
-    drawn, failed, cancelled, waiting = (await submit(store, *(job() for _ in range(4)), token="t")).jobs
-    await claimed(store)
-    await store.finish("w", drawn.id, pictures(drawn.id, "a"), 0.0)
-    await store.fail(None, failed.id, Said(message="error.fault"))
-    await store.cancel(cancelled.id)
-    await store.placed(drawn.id, Receipt(platform="web", channel="c", handle="old"))
-    newest = Receipt(platform="web", channel="c", handle="new")
-    await store.placed(drawn.id, newest)
-    owed = await store.notices(["web"])
-    assert [notice.job_id for notice in owed] == [drawn.id, failed.id, cancelled.id]
-    assert [notice.receipt for notice in owed] == [newest, None, None]
-    assert owed[0].reply_to.token == "t"
-    assert await store.reply_to(drawn.id) == (owed[0].reply_to, newest)
-    assert await store.notices(["discord"]) == ()
-    assert len(await store.notices(["discord", "web"], limit=2)) == 2
-    for notice in owed:
-        await store.told(notice.id)
-        await store.told(notice.id)
-    assert await store.notices(["web"]) == ()
-    assert waiting.status is Status.QUEUED
-
-
-async def test_a_notice_put_off_comes_again_later(store: SqlStore) -> None:
-    (one,) = (await submit(store, job())).jobs
-    await store.cancel(one.id)
-    [notice] = await store.notices(["web"])
-    await store.put_off(notice.id, timedelta(hours=1))
-    assert await store.notices(["web"]) == ()
-    await store.put_off(notice.id, timedelta(0))
-    [notice] = await store.notices(["web"])
-    assert notice.attempts == 2
-
-
-async def test_where_to_answer_an_unknown_job_is_not_found(store: SqlStore) -> None:
-    with pytest.raises(NotFound):
-        await store.reply_to("0" * 26)
-
-
-# ------------------------------------------------------------------------------------------------ stopping
-
-
-async def test_what_is_queued_and_owed_survives_closing_and_opening(open_store: OpenStore) -> None:
-    first = await open_store()
-    done, waiting = (await submit(first, job(), job())).jobs
-    await claimed(first)
-    await first.finish("w", done.id, pictures(done.id, "a"), 0.0)
-    await first.aclose()
-    await first.aclose()
-    second = await open_store()
-    assert [notice.job_id for notice in await second.notices(["web"])] == [done.id]
-    assert (await claimed(second)).id == waiting.id
-
-
-async def test_a_cancelled_caller_leaves_no_half_of_a_transaction(store: SqlStore) -> None:
-    for turns in range(12):
-        task = asyncio.ensure_future(submit(store, job()))
-        for _ in range(turns):
-            await asyncio.sleep(0.001)
-        task.cancel()
-        await asyncio.wait({task})
-    await submit(store, job())
-    assert await store.discrepancies() == ()
-    assert await balance(store) == PLENTY.cap - (await store.load()).queued
-
-
-async def test_a_store_that_is_not_open_says_so() -> None:
-    with pytest.raises(RuntimeError, match="not open"):
-        await SqlStore("sqlite:///nowhere.db").load()
-
-
-async def test_an_unknown_kind_of_database_is_refused_without_its_password() -> None:
-    for url in ("mysql://root:secret@host/db", "sqlite://"):
-        with pytest.raises(Fault) as caught:
-            SqlStore(url)
-        assert "secret" not in str(caught.value)

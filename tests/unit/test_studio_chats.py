@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,28 +17,14 @@ from ulid import ULID
 from bot import notes
 from bot.cards import choose_card
 from bot.chat.discord.layout import shorten
-from bot.domain import GRID, Action, Actor, Card, Event, Origin, Place, Receipt, ReplyTo, Status, Submit, Verb, Visibility
-from bot.presses import DRAWS, IN_PLACE, QUIET, kept_whole
+from bot.domain import Action, Actor, Card, Event, Origin, ReplyTo, Status, Submit, Verb, Visibility
+from bot.presses import kept_whole
 from bot.studio import WordUpStudio
 from engine.api import UpscaleRequest
-from tests.contract.stores import sqlite_url  # noqa: F401  (a fixture)
-from tests.unit.house import ADA, BOB, ENGLISH, LANGUAGES, LIMITS, House, button, open_house
+from tests.unit.house import ADA, BOB, ENGLISH, LANGUAGES, LIMITS, House, button
 from tests.unit.test_cards import labels, shown
 
 CLOSED = ReplyTo(platform="web", channel="closed", can_post=False)
-
-
-@pytest.fixture
-async def house(sqlite_url: str, tmp_path: Path) -> AsyncIterator[House]:  # noqa: F811
-    async with open_house(sqlite_url, tmp_path) as house:
-        yield house
-
-
-@pytest.fixture
-async def still(sqlite_url: str, tmp_path: Path) -> AsyncIterator[House]:  # noqa: F811
-    """Nothing is ever drawn."""
-    async with open_house(sqlite_url, tmp_path, queue=False) as house:
-        yield house
 
 
 class Clock:
@@ -275,123 +260,6 @@ def test_without_words_there_is_nothing_to_send_again():
     assert notes.closed_card("", ENGLISH).resend is None
 
 
-# ------------------------------------------------------------------------------------------------ double clicks
-
-
-async def push(studio: WordUpStudio, event: Event) -> Card:
-    """As an adapter does it: greeted, and handled unless that was the answer."""
-    ack = studio.greet(event)  # type: ignore[arg-type]
-    return ack.card or await studio.handle(event)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-async def clicks(house: House) -> AsyncIterator[tuple[House, WordUpStudio, Clock, Card]]:
-    clock = Clock()
-    grid = await house.drawn("a fox")
-    async with studio_of(house, clock) as studio:
-        yield house, studio, clock, grid
-
-
-Clicks = tuple[House, WordUpStudio, Clock, Card]
-
-
-async def test_a_double_click_is_one_job(clicks: Clicks):
-    house, studio, clock, grid = clicks
-    vary = button(grid, Verb.VARY, 0).action
-    assert (await push(studio, house.press(vary))).job_id
-    clock.go_on(0.2)
-    again = await push(studio, house.press(vary))
-    assert (again.text, again.visibility) == (say("refused.pressed_twice"), Visibility.PRIVATE)
-    assert await count(house) == 2
-
-
-async def test_the_same_delivery_again_is_the_same_click(clicks: Clicks):
-    house, studio, _, grid = clicks
-    press = house.press(button(grid, Verb.VARY, 0).action)
-    first, second = await push(studio, press), await push(studio, press)
-    assert first.job_id == second.job_id != "", "told twice by the platform, it is answered twice and drawn once"
-    assert await count(house) == 2
-
-
-async def test_after_a_second_the_same_button_is_another_wish(clicks: Clicks):
-    house, studio, clock, grid = clicks
-    vary = button(grid, Verb.VARY, 0).action
-    await push(studio, house.press(vary))
-    clock.go_on(0.99)
-    assert not (await push(studio, house.press(vary))).job_id
-    clock.go_on(0.01)  # a second after the first: the refused one does not count
-    assert (await push(studio, house.press(vary))).job_id
-    assert await count(house) == 3
-
-
-async def test_another_member_and_another_button_are_other_wishes(clicks: Clicks):
-    house, studio, _, grid = clicks
-    first, other = button(grid, Verb.VARY, 0).action, button(grid, Verb.VARY, 1).action
-    made = {(await push(studio, event)).job_id for event in (house.press(first), house.press(first, actor=BOB), house.press(other))}
-    assert len(made) == 3 and "" not in made
-
-
-async def test_a_reaction_is_no_click(clicks: Clicks):
-    house, studio, _, grid = clicks
-    made = {(await push(studio, event)).job_id for event in (house.press(button(grid, Verb.REROLL).action), house.reaction("🔄", grid.job_id))}
-    assert len(made) == 2 and "" not in made
-
-
-#: What some verbs need to be told.
-ARGUMENTS = {Verb.UPSCALE: "2", Verb.CREATIVE: "2", Verb.ZOOM: "2", Verb.PAN: "l", Verb.CHOOSE: "lane=relax", Verb.ASK: "flags"}
-#: Answered with a form at once (a part of a picture: where there is no page to paint on).
-ASK = (Verb.REMIX, Verb.ASK, Verb.REGION)
-
-
-@pytest.mark.parametrize("verb", sorted(Verb))
-async def test_only_buttons_that_draw_are_watched(clicks: Clicks, verb: Verb):
-    house, studio, _, grid = clicks
-    action = Action(verb=verb, job_id=grid.job_id, index=0, argument=ARGUMENTS.get(verb, ""))
-    first, second = (studio.greet(house.press(action)) for _ in range(2))
-    assert first.card is None
-    assert (second.card is not None) == (verb in DRAWS)
-
-
-# ------------------------------------------------------------------------------------------------ how a press is acknowledged
-
-
-@pytest.mark.parametrize("verb", ASK)
-async def test_a_button_that_asks_is_answered_with_its_form_at_once(still: House, verb: Verb):
-    ack = still.studio.greet(still.press(Action(verb=verb, job_id="0" * 26, index=0, argument=ARGUMENTS.get(verb, ""))))
-    assert ack.form is not None and ack.visibility is Visibility.PRIVATE
-
-
-@pytest.mark.parametrize("verb", [verb for verb in Verb if verb not in ASK])
-@pytest.mark.parametrize("private", [False, True])
-async def test_a_button_says_beforehand_who_sees_the_answer_and_whether_its_card_changes(still: House, verb: Verb, private: bool):
-    argument = ARGUMENTS.get(verb, "") + ("p" if private and verb is not Verb.CHOOSE else "")
-    ack = still.studio.greet(still.press(Action(verb=verb, job_id="0" * 26, index=0, argument=argument)))
-    assert (ack.form, ack.card) == (None, None)
-    assert ack.in_place is (verb in (Verb.CANCEL, Verb.DELETE, Verb.FAVOURITE, Verb.CHOOSE, Verb.DISMISS))
-    assert ack.visibility is (Visibility.PRIVATE if private or verb in QUIET else Visibility.PUBLIC)
-
-
-@pytest.mark.parametrize(("emoji", "in_place"), [("1️⃣", False), ("🔄", False), ("✉️", False), ("❌", True), ("⭐", True)])
-async def test_so_does_a_reaction(still: House, emoji: str, in_place: bool):
-    assert still.studio.greet(still.reaction(emoji, "0" * 26)).in_place is in_place
-
-
-async def test_nothing_else_happens_in_place(still: House):
-    for event in (still.command("imagine", "a fox"), still.command("show"), still.command("help"), still.submit("imagine", "a fox")):
-        assert not still.studio.greet(event).in_place
-    assert IN_PLACE <= QUIET, "a refusal of these is for the presser alone"
-
-
-async def test_what_changes_in_place_comes_back_as_the_card_of_its_job(house: House):
-    grid = await house.drawn("a fox")
-    starred = await house.push(grid, Verb.FAVOURITE)
-    assert (starred.job_id, starred.status) == (grid.job_id, Status.DONE) and button(starred, Verb.FAVOURITE).pressed
-    refused = await house.push(grid, Verb.FAVOURITE, actor=BOB)
-    assert (refused.job_id, refused.visibility) == ("", Visibility.PRIVATE), "no job: the card that was pressed stays as it is"
-    deleted = await house.push(grid, Verb.DELETE)
-    assert (deleted.job_id, deleted.status) == (grid.job_id, None), "the job of the message that may go"
-
-
 # ------------------------------------------------------------------------------------------------ words too long for a form
 
 LONG = "a fox in the snow, " * 300 + "--seed 7"
@@ -434,100 +302,3 @@ async def test_a_remix_of_long_words_sent_back_as_they_were_shown_is_all_of_them
     assert remixed.words == LONG + " --n 1" and remixed.request.seed == 7
     empty = Submit(actor=ADA, place=event.place, reply_to=event.reply_to, delivery_id=house.delivery(), form=form, values={})
     assert (await house.shown(await house.studio.handle(empty))).job.words == LONG + " --n 1"
-
-
-# ------------------------------------------------------------------------------------------------ cards that move about
-
-
-def at(handle: str, channel: str = "pictures") -> Receipt:
-    return Receipt(platform="web", channel=channel, handle=handle)
-
-
-def elsewhere(event: Event) -> Event:
-    """The same, asked for in another room."""
-    reply_to = ReplyTo(platform="web", channel="elsewhere", token="t", user=event.actor.id, delivery=event.delivery_id)
-    return replace(event, place=Place(platform="web", channel="elsewhere"), reply_to=reply_to)
-
-
-async def placed(house: House, event: Event, handle: str) -> Card:
-    """Handled and posted, as an adapter does it."""
-    card = await house.studio.handle(event)  # type: ignore[arg-type]
-    await house.studio.placed(event, card, at(handle))  # type: ignore[arg-type]
-    return card
-
-
-async def test_a_posted_job_is_found_by_its_message(still: House):
-    command = still.command("imagine", "a fox")
-    card = await placed(still, command, "m")
-    assert await still.studio.job_at(at("m")) == card.job_id
-    assert await still.studio.job_at(at("m", "other")) is None
-    assert await still.store.reply_to(card.job_id) == (command.reply_to, at("m"))
-
-
-@pytest.mark.parametrize("by_button", [False, True])
-async def test_the_owners_running_job_goes_where_they_look_at_it(still: House, by_button: bool):
-    card = await placed(still, still.command("imagine", "a fox"), "first")
-    look = still.press(Action(verb=Verb.SHOW, job_id=card.job_id)) if by_button else still.command("show", card.job_id)
-    event = elsewhere(look)
-    await placed(still, event, "second")
-    assert await still.store.reply_to(card.job_id) == (event.reply_to, at("second"))
-    assert [await still.studio.job_at(at(name)) for name in ("first", "second")] == [card.job_id] * 2
-    await still.store.cancel(card.job_id)
-    [notice] = await still.store.notices(["web"])
-    assert (notice.receipt, notice.reply_to) == (at("second"), event.reply_to), "its end will be shown there"
-
-
-async def test_a_strangers_look_moves_nothing_but_means_the_job(still: House):
-    card = await placed(still, still.command("imagine", "a fox"), "first")
-    before = await still.store.reply_to(card.job_id)
-    await placed(still, elsewhere(still.command("show", card.job_id, actor=BOB)), "theirs")
-    assert await still.store.reply_to(card.job_id) == before
-    assert await still.studio.job_at(at("theirs")) == card.job_id
-
-
-async def test_an_ended_job_does_not_move_but_means_the_job(house: House):
-    command = house.command("imagine", "a fox")
-    grid = await placed(house, command, "first")
-    await house.end(grid)
-    before = await house.store.reply_to(grid.job_id)
-    await placed(house, elsewhere(house.command("show", grid.job_id)), "later")
-    assert await house.store.reply_to(grid.job_id) == before
-    found = await house.studio.job_at(at("later"))
-    assert found == grid.job_id
-    again = await house.studio.handle(house.reaction("🔄", found, actor=BOB))
-    assert (await house.shown(again)).job.parent == Origin(job_id=grid.job_id, verb=Verb.REROLL.value, index=GRID)
-
-
-async def test_a_child_stands_where_it_was_posted_and_its_parent_stays(house: House):
-    grid = await placed(house, house.command("imagine", "a fox"), "parent")
-    grid = await house.end(grid)
-    child = await placed(house, house.press(button(grid, Verb.REROLL).action, actor=BOB), "child")
-    assert [await house.studio.job_at(at(name)) for name in ("parent", "child")] == [grid.job_id, child.job_id]
-    assert (await house.store.reply_to(child.job_id))[1] == at("child")
-    assert (await house.store.reply_to(grid.job_id))[1] == at("parent")
-
-
-async def test_a_deleted_job_is_forgotten_wherever_it_stood(house: House):
-    grid = await placed(house, house.command("imagine", "a fox"), "first")
-    await house.end(grid)
-    await placed(house, house.command("show", grid.job_id, actor=BOB), "second")
-    deleted = await placed(house, house.press(Action(verb=Verb.DELETE, job_id=grid.job_id)), "first")
-    assert deleted.job_id == grid.job_id
-    assert [await house.studio.job_at(at(name)) for name in ("first", "second")] == [None, None]
-    await house.studio.placed(house.command("show"), grid, at("late"))  # posted just before it was deleted
-    assert await house.studio.job_at(at("late")) is None
-
-
-async def test_cards_that_stand_for_no_job_are_not_remembered(house: House):
-    grid = await house.drawn("a fox")
-    events: list[Event] = [
-        house.command("help"),
-        house.command("queue"),
-        house.command("history"),
-        house.command("show", "0" * 26),
-        house.command("upscale", grid.job_id),
-        house.press(Action(verb=Verb.PARAMS, job_id=grid.job_id)),
-    ]
-    for number, event in enumerate(events):
-        await placed(house, event, f"note {number}")
-        assert await house.studio.job_at(at(f"note {number}")) is None, event

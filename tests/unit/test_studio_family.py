@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from bot.domain import Action, Verb, Visibility
 from engine.api import Capabilities, ModelMissing
 from tests.contract.stores import sqlite_url  # noqa: F401  (a fixture)
-from tests.unit.house import BOB, ENGLISH, House, button, open_house
-
-
-@pytest.fixture
-async def house(sqlite_url: str, tmp_path: Path) -> AsyncIterator[House]:  # noqa: F811
-    async with open_house(sqlite_url, tmp_path) as house:
-        yield house
+from tests.unit.house import BOB, ENGLISH, House, button
 
 
 async def test_params_tell_of_the_model_and_what_it_took(house: House):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +15,6 @@ from tests.unit.test_studio_chats import png
 
 SERVER = Place(platform="web", server="guild", channel="art")
 CHIEF = replace(BOB, admin=True)
-
-
-@pytest.fixture
-async def house(sqlite_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(sqlite_url, tmp_path) as house:
-        yield house
 
 
 async def child(house: House, card: Card, verb: Verb, argument: str | None = None) -> Card:

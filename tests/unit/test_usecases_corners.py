@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy import delete
@@ -13,16 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain import Action, Job, Upload, Verb, Visibility
 from bot.store.tables import deliveries
 from engine.api import ImagineRequest, MorphRequest, UpscaleRequest
-from tests.unit.house import ADA, BOB, ENGLISH, House, button, open_house
+from tests.unit.house import ADA, BOB, ENGLISH, House, button
 from tests.unit.test_studio import png
 
 SIX = "a {red, blue, green, white, black, grey} fox --n 1"
-
-
-@pytest.fixture
-async def house(sqlite_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(sqlite_url, tmp_path) as house:
-        yield house
 
 
 async def newest(house: House) -> Job:

@@ -5,24 +5,16 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from bot.domain import Actor, Card, Place, Verb, Visibility
 from engine.api import ImagineRequest
-from tests.unit.house import ADA, BOB, ENGLISH, House, open_house
+from tests.unit.house import ADA, BOB, ENGLISH, House
 
 SERVER = Place(platform="web", server="guild", channel="art")
 CHIEF = replace(BOB, admin=True)
-
-
-@pytest.fixture
-async def house(sqlite_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(sqlite_url, tmp_path) as house:
-        yield house
 
 
 async def request_of(house: House, text: str, *, actor: Actor = ADA, place: Place = SERVER) -> ImagineRequest:

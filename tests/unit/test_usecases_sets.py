@@ -5,19 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest
 
 from bot.domain import Action, Card, Status, Upload, Verb, Visibility
 from tests.unit.house import ADA, BOB, ENGLISH, House, button, open_house
-
-
-@pytest.fixture
-async def house(sqlite_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(sqlite_url, tmp_path) as house:
-        yield house
 
 
 async def jobs(house: House) -> list[str]:

@@ -5,26 +5,18 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from bot.domain import Action, Actor, Card, Place, Press, Submit, Upload, Verb, Visibility
 from bot.usecases import privacy
-from tests.unit.house import ADA, BOB, ENGLISH, REPLY, House, button, open_house
+from tests.unit.house import ADA, BOB, ENGLISH, REPLY, House, button
 from tests.unit.test_studio import png
 
 SERVER = Place(platform="web", server="guild", channel="art")
 CHIEF = replace(BOB, admin=True)
 NOBODY = "0" * 26
-
-
-@pytest.fixture
-async def house(sqlite_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(sqlite_url, tmp_path) as house:
-        yield house
 
 
 def press(house: House, action: Action, actor: Actor = ADA) -> Press:

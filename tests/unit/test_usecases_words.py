@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-
 from bot.domain import Card, Status, Upload, Verb, Visibility
 from bot.shorter import shorter
 from engine.api import ImagineRequest, MorphRequest, Weight
-from tests.unit.house import ADA, BOB, ENGLISH, House, button, open_house
+from tests.unit.house import ADA, BOB, ENGLISH, House, button
 from tests.unit.test_studio_chats import png
-
-
-@pytest.fixture
-async def house(sqlite_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(sqlite_url, tmp_path) as house:
-        yield house
 
 
 def weights_of(text: str, *values: float) -> tuple[Weight, ...]:
