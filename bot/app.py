@@ -26,8 +26,10 @@ from bot.domain import Actor, Card, Limits
 from bot.messages import Catalogues
 from bot.monitor import Monitor
 from bot.outbox import Outbox
+from bot.plain import plain_cards
 from bot.ports import ChatAdapter, Memos, Vault
 from bot.queue import Queue
+from bot.renewal import first_of
 from bot.settings import Settings, hosts
 from bot.store.blobs import DiskBlobs
 from bot.store.sql import SqlStore
@@ -82,7 +84,8 @@ def open_shelf(settings: Settings) -> Shelf:
     return shelf
 
 
-def make_engine(settings: Settings) -> Engine:
+def make_engine(settings: Settings, on_lost: Callable[[str], None] = lambda reason: None) -> Engine:
+    """`on_lost`: called with the reason when this process cannot draw any more. Raises ModelMissing."""
     return LocalEngine(
         open_shelf(settings),
         device=settings.device,
@@ -90,6 +93,7 @@ def make_engine(settings: Settings) -> Engine:
         threads=settings.threads,
         reproducible=settings.reproducible,
         memory_gb=settings.model_memory_gb,
+        on_lost=on_lost,
     )
 
 
@@ -145,7 +149,8 @@ class App:
         self.catalogues = Catalogues.load()
         self.store = SqlStore(settings.url, data_dir=settings.data_dir, secret=load_secret(settings.data_dir))
         self.blobs = DiskBlobs(settings.data_dir / "blobs")
-        self.engine = engine or make_engine(settings)
+        self.lost = asyncio.Event()  # set when this process cannot draw any more: `run` ends, and whoever called it begins a new one
+        self.engine = engine or make_engine(settings, lambda reason: self.lost.set())
         self.board = Board()
         self.monitor = Monitor(self.store, self.engine, host=settings.metrics_host, port=settings.metrics_port, clock=clock)
         workshop = Workshop(self.store, self.blobs, self.engine, self.board, worker=worker)
@@ -199,7 +204,15 @@ class App:
                 max_upload=settings.max_upload_mb * 2**20,
             )
             self.adapters[self.web.platform] = self.web
-        self.outbox = Outbox(self.store, self.adapters, self.render, self.board, intervals=PROGRESS_EVERY, wants_copy=self.studio.likes_copy)
+        self.outbox = Outbox(
+            self.store,
+            self.adapters,
+            self.render,
+            self.board,
+            intervals=PROGRESS_EVERY,
+            wants_copy=self.studio.likes_copy,
+            plain=plain_cards(self.store, self.catalogues),
+        )
 
     def _way_in(self, actor: Actor) -> str:
         """A link that signs this member in to the studio page, as who they are in their chat."""
@@ -257,10 +270,10 @@ class App:
             await adapter.aclose()
 
     async def run(self, stop: asyncio.Event, started: Callable[[App], None] = lambda app: None) -> None:
-        """Run until `stop` is set."""
+        """Run until `stop` is set, or until this process has lost its device: then `lost` is set."""
         async with self.running():
             started(self)
-            await stop.wait()
+            await first_of(stop, self.lost)
 
     async def _keep_house(self) -> None:
         """Retention and the collection of files no job needs."""

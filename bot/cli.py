@@ -1,4 +1,7 @@
-"""The command line: `wordup run | imagine | doctor | migrate | models | signin | soak`. Parses and prints; `bot.app` builds, `bot.doctor` checks."""
+"""The command line: `wordup run | imagine | doctor | migrate | models | backup | restore | verify | signin | soak`.
+
+Parses and prints; `bot.app` builds, `bot.doctor` checks. Commands with a subject of their own have a file of their own beside this one.
+"""
 
 from __future__ import annotations
 
@@ -82,14 +85,17 @@ def run(
         typer.echo(f"  {'  '.join(said)}\n", nl=True)
         sys.stdout.flush()
 
-    async def serve() -> None:
+    async def serve() -> bool:
+        """Whether the program must be begun anew: its device is lost and nobody told it to stop."""
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, stop.set)
-        await App(settings).run(stop, started)
+        bot = App(settings)
+        await bot.run(stop, started)
+        return bot.lost.is_set() and not stop.is_set()
 
     try:
-        asyncio.run(serve())
+        again = asyncio.run(serve())
     except* BotError as group:
         for error in _flat(group):
             typer.echo(_say(error), err=True)
@@ -98,6 +104,10 @@ def run(
         for error in _flat(group):
             typer.echo(f"Word Up! cannot start: {error}", err=True)
         raise typer.Exit(1) from None
+    if again:
+        from bot.renewal import restart
+
+        restart()
 
 
 def _flat(group: BaseExceptionGroup[Any]) -> list[Any]:

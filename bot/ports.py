@@ -225,7 +225,7 @@ class Store(Memos, Protocol):
     async def told(self, notice_id: str) -> None: ...
 
     async def put_off(self, notice_id: str, delay: timedelta) -> None:
-        """Try that notice again later (attempts + 1)."""
+        """Try that notice again later (attempts + 1). An hour at most: what is due later than that is owed now, since a clock was set back."""
 
     # -- queries
     async def shown(self, job_id: str) -> Shown:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain import Notice, Receipt, ReplyTo, Status
@@ -65,9 +65,14 @@ async def remember(db: AsyncConnection, key: str, value: str) -> None:
     await db.execute(dialect.insert(db, memos).values(key=key, value=value).on_conflict_do_update(index_elements=["key"], set_={"value": value}))
 
 
+#: No delay is this long (`bot.outbox.LONGEST_DELAY` and half as much again): what is due later was put off before the clock was set back.
+FAR = timedelta(hours=1)
+
+
 async def owed(db: AsyncConnection, platforms: Sequence[str], limit: int) -> tuple[Notice, ...]:
     """See `Store.notices`."""
-    due = (notices.c.platform.in_(platforms)) & notices.c.told_at.is_(None) & (notices.c.due_at <= await dialect.now(db))
+    now = await dialect.now(db)
+    due = (notices.c.platform.in_(platforms)) & notices.c.told_at.is_(None) & or_(notices.c.due_at <= now, notices.c.due_at > now + FAR)
     columns = select(notices.c.id, notices.c.attempts, jobs.c.reply_to, *_POST)
     tables = notices.join(jobs, jobs.c.id == notices.c.id).outerjoin(posts, posts.c.job_id == notices.c.id)
     rows = await db.execute(columns.select_from(tables).where(due).order_by(notices.c.created_at, notices.c.id).limit(limit))

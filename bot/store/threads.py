@@ -38,11 +38,11 @@ class Threads:
 
     def _read(self, verb: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         with self.engine.connect() as connection:
-            return _to_its_end(verb(_here(connection)))
+            return _on(connection, verb)
 
     def _write(self, verb: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         with self.engine.execution_options(writing=True).begin() as connection:
-            return _to_its_end(verb(_here(connection)))
+            return _on(connection, verb)
 
     async def aclose(self) -> None:
         """What runs ends first."""
@@ -56,17 +56,30 @@ class _Here:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._results: list[CursorResult[Any]] = []
 
     @property
     def dialect(self) -> Dialect:
         return self._connection.dialect
 
     async def execute(self, *arguments: Any) -> CursorResult[Any]:
-        return self._connection.execute(*arguments)
+        result = self._connection.execute(*arguments)
+        if result.returns_rows:
+            self._results.append(result)
+        return result
+
+    def close(self) -> None:
+        """An error in the middle of a result leaves its cursor open for as long as anybody keeps the traceback, and SQLite keeps for it what it was reading."""
+        for result in self._results:
+            result.close()
 
 
-def _here(connection: Connection) -> AsyncConnection:
-    return cast("AsyncConnection", _Here(connection))
+def _on(connection: Connection, verb: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    here = _Here(connection)
+    try:
+        return _to_its_end(verb(cast("AsyncConnection", here)))
+    finally:
+        here.close()
 
 
 def _to_its_end(verb: Awaitable[T]) -> T:

@@ -67,6 +67,23 @@ async def test_a_verb_runs_on_one_thread_and_may_wait_for_nothing_else(store: Sq
     assert await store.write(where), "the writer goes on"
 
 
+async def test_a_mistake_in_the_middle_of_a_result_leaves_nothing_open_however_long_its_traceback_is_kept(store: SqlStore, sqlite_url: str) -> None:
+    numbers = "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number LIMIT 1000) SELECT n, name FROM number, sqlite_master"
+
+    async def mistaken(db: AsyncConnection) -> None:
+        for _ in await db.execute(text(numbers)):
+            raise KeyError("a mistake of ours")
+
+    with pytest.raises(KeyError) as kept:
+        await store.read(mistaken)
+    await store.seen("web", "delivery")
+    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))
+    busy, *_ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    other.close()
+    assert not busy, "nobody reads"
+    assert kept.value.args
+
+
 async def test_writers_wait_for_each_other_and_readers_for_nobody(store: SqlStore) -> None:
     begun, go_on = threading.Event(), threading.Event()
 

@@ -50,6 +50,14 @@ async def test_a_notice_put_off_comes_again_later(store: SqlStore) -> None:
     assert notice.attempts == 2
 
 
+async def test_an_end_is_not_put_off_for_longer_than_any_delay_where_the_databases_clock_was_set_back(store: SqlStore) -> None:
+    (one,) = (await submit(store, job())).jobs
+    await store.cancel(one.id)
+    [notice] = await store.notices(["web"])
+    await store.put_off(notice.id, timedelta(hours=1, minutes=1))  # what half a minute looks like after the clock was set back by an hour
+    assert [each.id for each in await store.notices(["web"])] == [one.id]
+
+
 async def test_where_to_answer_an_unknown_job_is_not_found(store: SqlStore) -> None:
     with pytest.raises(NotFound):
         await store.reply_to("0" * 26)

@@ -109,14 +109,15 @@ async def live(data: Path, state: str, url: str) -> bool:
             return ""
 
         app.blobs.put = never  # type: ignore[method-assign]
+    device.lost = app.lost
     async with app.running():
         say("alive", os.getpid())
         if state != "starting":
             await ask(chat, data, state)
         if state == "waiting":
             say("reached")
-        await first_of(stop, device.lost)
-    return device.lost.is_set()
+        await first_of(stop, app.lost)
+    return app.lost.is_set()
 
 
 def main(data: str, state: str, url: str = "") -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.api import EngineDied, EngineError, ModelMissing
+import bot.app
+from bot.settings import Settings
+from engine.api import Engine, EngineDied, EngineError, ModelMissing
+from engine.fake import FakeEngine
 from engine.faults import context_lost
 from engine.local import LocalEngine
 from tests.contract.engines import ignore, imagine, local_engine, tiny
@@ -86,3 +90,30 @@ async def test_an_error_that_the_device_survives_is_its_requests_own() -> None:
 )
 def test_which_errors_a_context_does_not_survive(error: Exception, lost: bool) -> None:
     assert context_lost(error) is lost
+
+
+async def test_the_bot_ends_by_itself_when_its_engine_has_lost_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Callable[[str], None]] = []
+
+    def made(settings: Settings, on_lost: Callable[[str], None]) -> Engine:
+        told.append(on_lost)
+        return FakeEngine()
+
+    monkeypatch.setattr(bot.app, "make_engine", made)
+    app = bot.app.App(Settings(_env_file=None, data_dir=tmp_path, web=False, metrics_port=-1))  # type: ignore[call-arg]
+    started = asyncio.Event()
+    running = asyncio.create_task(app.run(asyncio.Event(), lambda _: started.set()))
+    await started.wait()
+    assert not app.lost.is_set()
+    told[0]("the device is gone")
+    async with asyncio.timeout(60):
+        await running
+    assert app.lost.is_set(), "and whoever ran it begins a new one"
+
+
+async def test_the_real_engine_is_made_so_that_it_can_say_so(tmp_path: Path) -> None:
+    told: list[str] = []
+    engine = bot.app.make_engine(Settings(_env_file=None, data_dir=tmp_path), told.append)  # type: ignore[call-arg]
+    assert isinstance(engine, LocalEngine)
+    engine._on_lost("the device is gone")
+    assert told == ["the device is gone"]

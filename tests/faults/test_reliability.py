@@ -9,6 +9,7 @@ import pytest
 
 import bot.outbox
 import bot.queue
+import bot.store.notices
 import bot.workshop
 from bot.app import DRAIN, FLUSH, LEASE
 from bot.chat.slack import trouble, wire
@@ -73,3 +74,7 @@ def test_what_is_retried_is_what_the_code_says() -> None:
         assert said is not None, what
         for number in wanted:
             assert re.search(rf"(?<![\d.]){number:g}(?![\d.]*\d)", said), f"{what}: {number:g}"
+
+
+def test_no_end_is_put_off_for_so_long_that_it_looks_like_a_clock_set_back() -> None:
+    assert bot.store.notices.FAR.total_seconds() > bot.outbox.LONGEST_DELAY * 1.5
