@@ -231,7 +231,7 @@ class App:
     async def render(self, job_id: str) -> Card:
         """A job's card as its owner sees it now."""
         shown = await self.store.shown(job_id)
-        return await self.studio.card(shown.job.actor, job_id)
+        return self.studio.card_of(await self.studio.live(shown), reader=shown.job.actor)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[App]:

@@ -208,7 +208,7 @@ def soak(
     set_up(level="warning", style="console")
     try:
         found = asyncio.run(
-            run_it(minutes=minutes, members=members, seed=seed, faults=faults, database=database, say=lambda line: typer.echo(f"  {line}", err=True))
+            run_it(minutes=minutes, members=members, seed=seed, faults=faults, database=database, tell=lambda line: typer.echo(f"  {line}", err=True))
         )
     except NoStandIns as error:
         typer.echo(str(error), err=True)

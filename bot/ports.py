@@ -58,6 +58,15 @@ class Studio(Protocol):
     async def card(self, actor: Actor, job_id: str) -> Card:
         """The card of a job as it stands. Raises NotFound."""
 
+    async def seen(self, actor: Actor, job_id: str) -> Shown:
+        """A job as it stands. Raises NotFound."""
+
+    def card_of(self, shown: Shown, *, reader: Actor) -> Card:
+        """The card of what was read a moment ago, without reading it again."""
+
+    def at_hand_for(self, actor: Actor, job_id: str) -> Job | None:
+        """A job that is at hand in memory, as it was when it was last looked at; None for one that is not, or is not this actor's to see."""
+
     async def history(self, actor: Actor, *, search: str = "", favourites: bool = False, before: str | None = None, limit: int = 24) -> Page:
         """The actor's own jobs, newest first."""
 

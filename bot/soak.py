@@ -251,7 +251,7 @@ def stand_ins() -> tuple[Any, Any]:
         raise NoStandIns(f"`wordup soak` needs what the tests need, and there is no {error.name}: `make test` installs it.") from error
 
 
-async def soak(*, minutes: float, members: int, seed: int, faults: bool = True, database: str = "", say: Callable[[str], None] = lambda line: None) -> Found:
+async def soak(*, minutes: float, members: int, seed: int, faults: bool = True, database: str = "", tell: Callable[[str], None] = lambda line: None) -> Found:
     """Run it. `database`: a URL; empty: SQLite in a folder of its own. Raises NoStandIns, and RuntimeError for a bot that does not start."""
     discords, slacks = stand_ins()
     run, found = secrets.token_hex(3), Found()
@@ -265,9 +265,9 @@ async def soak(*, minutes: float, members: int, seed: int, faults: bool = True, 
                 await discord.connected()
                 await slack.connected()
                 await people[0].begin()
-                say(f"{members} members for {minutes:g} minutes, seed {seed}")
+                tell(f"{members} members for {minutes:g} minutes, seed {seed}")
                 await _act(bot, wires, people, found, minutes=minutes, dice=random.Random(seed), faults=faults)
-                say("waiting until everything has ended and is told")
+                tell("waiting until everything has ended and is told")
                 await _settled(wires)
             finally:
                 await bot.leave()

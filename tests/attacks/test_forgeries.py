@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import sqlite3
 import string
@@ -15,7 +16,11 @@ import aiohttp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_bolt.response import BoltResponse
+from slack_sdk.signature import SignatureVerifier
 
+from bot.chat.slack.intake import HttpIntake
 from bot.chat.slack.replays import LIFE, Replays
 from bot.chat.web import links, signin
 from bot.chat.web.security import HEADERS
@@ -87,6 +92,43 @@ async def test_a_command_that_was_caught_and_is_sent_again_draws_nothing_more(tm
         await s.drawn("a hen --n 1")
         with contextlib.closing(sqlite3.connect(tmp_path / "bot.db")) as rows:
             assert sorted(rows.execute("SELECT words FROM jobs")) == [("a fox --n 1",), ("a hen --n 1",)]
+
+
+class Counting:
+    """In the place of slack-bolt: how often it is told, and what it answers."""
+
+    def __init__(self) -> None:
+        self.told, self.status = 0, 200
+
+    async def async_dispatch(self, request: AsyncBoltRequest) -> BoltResponse:
+        self.told += 1
+        return BoltResponse(status=self.status, body="")
+
+
+async def test_what_was_caught_reaches_nobody_a_second_time_even_without_an_id_of_its_own() -> None:
+    intake, app = HttpIntake("127.0.0.1", 0, "secret"), Counting()
+    body = json.dumps({"type": "event_callback", "event": {"type": "app_uninstalled"}})
+    await intake.open()
+    intake.serve(app)  # type: ignore[arg-type]
+
+    async def send(client: aiohttp.ClientSession, at: int) -> int:
+        signature = SignatureVerifier("secret").generate_signature(timestamp=str(at), body=body)
+        headers = {"X-Slack-Request-Timestamp": str(at), "X-Slack-Signature": signature or "", "Content-Type": "application/json"}
+        async with client.post(f"{intake.base}/slack/events", data=body, headers=headers) as answer:
+            return answer.status
+
+    try:
+        async with aiohttp.ClientSession() as client:
+            now = int(time.time())
+            assert [await send(client, now - 60) for _ in range(4)] == [200] * 4
+            assert app.told == 1
+            app.status = 503
+            assert await send(client, now - 30) == 503
+            app.status = 200
+            assert await send(client, now - 30) == 200
+            assert app.told == 3, "what led to nothing may be sent again"
+    finally:
+        await intake.aclose()
 
 
 # ------------------------------------------------------------------------------------------------ from another page

@@ -189,8 +189,16 @@ class FakeStudio:
         return tuple(Hint(insert=f"{f} ", label=f, start=start, end=at, detail=d) for f, d in flags.items() if word and f.startswith(word))
 
     async def card(self, actor: Actor, job_id: str) -> Card:
-        shown = self._mine(actor, job_id)
-        job, words = shown.job, shown.job.words
+        return self.card_of(self._mine(actor, job_id), reader=actor)
+
+    async def seen(self, actor: Actor, job_id: str) -> Shown:
+        return self._mine(actor, job_id)
+
+    def at_hand_for(self, actor: Actor, job_id: str) -> Job | None:
+        return self._mine(actor, job_id).job
+
+    def card_of(self, shown: Shown, *, reader: Actor) -> Card:
+        job, words, job_id = shown.job, shown.job.words, shown.job.id
         if job.status is Status.DONE:
             frames = [a for a in shown.artifacts if a.index >= 0]
             pictures = tuple(Picture(alt=f"{words}, picture {a.index + 1}", digest=a.digest, width=a.width, height=a.height) for a in frames)

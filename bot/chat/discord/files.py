@@ -12,7 +12,7 @@ import discord
 
 from bot.chat.discord import events
 from bot.chat.discord.events import Found
-from bot.chat.fetching import Foreign, TooHeavy, Unreachable, fetch
+from bot.chat.fetching import Foreign, TooHeavy, Unfit, Unreachable, fetch
 from bot.domain import Upload
 from bot.errors import BadPicture, Refused
 
@@ -36,6 +36,8 @@ class Files:
             raise BadPicture("error.picture_too_heavy", limit=self._limit // 2**20) from None
         except Foreign:
             raise Refused("chat.foreign") from None
+        except Unfit:
+            raise BadPicture("error.picture_unreadable") from None
         except Unreachable:
             raise BadPicture("chat.unreachable") from None
         return Upload(name=found.name, data=data, role=found.role)

@@ -17,7 +17,7 @@ import aiohttp
 import structlog
 from slack_sdk.errors import SlackApiError
 
-from bot.chat.fetching import Foreign, TooHeavy, Unreachable, fetch
+from bot.chat.fetching import Foreign, TooHeavy, Unfit, Unreachable, fetch
 from bot.chat.pictures import fitted_async, gif_async
 from bot.chat.slack import limits, trouble
 from bot.chat.slack.blocks import Catalogue
@@ -199,6 +199,8 @@ class Files:
             raise BadPicture("chat.foreign") from None
         except TooHeavy:
             raise BadPicture("error.picture_too_heavy", limit=max(1, self._max_upload // 2**20)) from None
+        except Unfit:  # a page, most often one that asks for a sign-in
+            raise BadPicture("error.picture_unreadable") from None
         except (Unreachable, SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
             log.info("slack.not_fetched", error=trouble.name_of(error) or type(error).__name__)
             raise BadPicture("chat.unreachable") from None

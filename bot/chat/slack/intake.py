@@ -30,6 +30,7 @@ from bot.chat.slack.doors import Doors
 from bot.chat.slack.events import team_of
 from bot.chat.slack.handlers import SHORTCUTS, Handlers
 from bot.chat.slack.home import Spawn
+from bot.chat.slack.replays import Replays
 from bot.chat.slack.wire import Wire
 from bot.chat.slack.workspaces import Workspaces
 
@@ -185,7 +186,7 @@ class HttpIntake:
     def __init__(self, host: str, port: int, signing_secret: str, doors: Doors | None = None) -> None:
         """Without a signing secret no events are taken here: only `doors` are open."""
         self._host, self._port, self._doors = host, port, doors
-        self._verifier = SignatureVerifier(signing_secret) if signing_secret else None
+        self._verifier, self._replays = (SignatureVerifier(signing_secret) if signing_secret else None), Replays()
         self._app: AsyncApp | None = None
         self._runner: web.AppRunner | None = None
         self.base = ""  #: of its addresses, once it is open
@@ -218,11 +219,22 @@ class HttpIntake:
         body = await request.read()
         if not self._signed(body, request.headers):  # before anything of it is read
             return web.Response(status=401)
+        signature = request.headers["X-Slack-Signature"]
+        if not self._replays.first(signature, request.headers["X-Slack-Request-Timestamp"]):
+            log.warning("slack.sent_again")
+            return web.Response(status=200)
+        taken = False
         try:
-            asked = await to_bolt_request(request)
-        except (ValueError, LookupError):
-            return web.Response(status=400)
-        return await to_aiohttp_response(await self._app.async_dispatch(asked))
+            try:
+                asked = await to_bolt_request(request)
+            except (ValueError, LookupError):
+                return web.Response(status=400)
+            answer = await to_aiohttp_response(await self._app.async_dispatch(asked))
+            taken = answer.status < 300
+            return answer
+        finally:
+            if not taken:  # Slack may send it again
+                self._replays.forget(signature)
 
     def _signed(self, body: bytes, headers: Mapping[str, str]) -> bool:
         try:

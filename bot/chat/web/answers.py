@@ -18,7 +18,7 @@ from bot.chat.web.frame import ACTOR, Frame
 from bot.chat.web.render import is_job_card
 from bot.chat.web.shelf import Shelf
 from bot.chat.web.words import is_refusal
-from bot.domain import Actor, Card, Command, Form, Picture, Place, Press, ReplyTo, Shown, Submit
+from bot.domain import Actor, Card, Command, Form, Picture, Place, Press, ReplyTo, Shown, Status, Submit
 from bot.errors import NotFound
 from bot.ports import Studio
 
@@ -65,7 +65,9 @@ class Answers:
             return self._form(request, ack.form)
         card = ack.card or await self.studio.handle(event)
         if is_job_card(card):
-            view = await self.view(request, card.job_id)
+            # What was written down a moment ago need not be read again.
+            made = self.studio.at_hand_for(request[ACTOR], card.job_id) if card.status is Status.QUEUED else None
+            view = self.card_view(request, card, Shown(job=made)) if made else await self.view(request, card.job_id)
             if view is not None:
                 return await self._job(request, card, view, pressed, back)
         refused = isinstance(event, Command) and is_refusal(event.name, card, at_once=ack.card is not None)
@@ -121,14 +123,13 @@ class Answers:
     # ------------------------------------------------------------------------------------------ cards
 
     async def view(self, request: web.Request, job_id: str, shown: Shown | None = None) -> render.CardView | None:
-        """A job's card with its single pictures; None when it is gone by now."""
+        """A job's card with its single pictures; None when it is gone by now. `shown`: as it was read just now."""
         actor = request[ACTOR]
         try:
-            card = await self.studio.card(actor, job_id)
-            shown = shown or (await self.studio.family(actor, job_id)).shown
+            shown = shown or await self.studio.seen(actor, job_id)
         except NotFound:
             return None
-        return self.card_view(request, card, shown)
+        return self.card_view(request, self.studio.card_of(shown, reader=actor), shown)
 
     def card_view(self, request: web.Request, card: Card, shown: Shown | None = None) -> render.CardView:
         """A card with an address for everything that goes along."""

@@ -77,7 +77,7 @@ class Pages:
     async def job(self, request: web.Request) -> web.Response:
         actor, catalogue = request[ACTOR], self.answers.frame.catalogue_for(request)
         family = await self.answers.studio.family(actor, request.match_info["id"])
-        card = await self.answers.studio.card(actor, family.shown.job.id)
+        card = self.answers.studio.card_of(family.shown, reader=actor)
         return self.answers.page(
             request,
             "job.html",

@@ -127,7 +127,7 @@ class Painter:
             self.answers.frame.speak(request, actor.locale)
         if actor is None:
             raise Refused("web.sign_in_first")
-        shown = (await self.answers.studio.family(actor, job_id)).shown
+        shown = await self.answers.studio.seen(actor, job_id)
         frames = render.singles(shown.artifacts)
         alts = render.alts(self.answers.frame.catalogue_for(request), shown.job.words, shown.job, frames)
         for picture, alt in zip(frames, alts, strict=True):
