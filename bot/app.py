@@ -23,11 +23,13 @@ from bot.board import Board
 from bot.chat.web import links, signin
 from bot.chat.web.server import WebAdapter
 from bot.domain import Actor, Card, Limits
+from bot.gate import Gate, People, Policy, Sexual
 from bot.messages import Catalogues
 from bot.monitor import Monitor
 from bot.outbox import Outbox
 from bot.plain import plain_cards
 from bot.ports import ChatAdapter, Memos, Vault
+from bot.provenance import Provenance
 from bot.queue import Queue
 from bot.renewal import first_of
 from bot.settings import Settings, hosts
@@ -97,6 +99,17 @@ def make_engine(settings: Settings, on_lost: Callable[[str], None] = lambda reas
     )
 
 
+def make_provenance(settings: Settings, clock: Callable[[], datetime]) -> Provenance:
+    return Provenance(
+        settings.data_dir / "signing",
+        clock=clock,
+        certificate=settings.signing_certificate,
+        key=settings.signing_key,
+        marks=settings.marking,
+        label=settings.visible_mark,
+    )
+
+
 def make_chats(settings: Settings, catalogues: Catalogues, memos: Memos, vault: Vault, clock: Callable[[], datetime]) -> dict[str, ChatAdapter]:
     """The chats there are tokens for. Their libraries are imported only then."""
     chats: dict[str, ChatAdapter] = {}
@@ -152,8 +165,9 @@ class App:
         self.lost = asyncio.Event()  # set when this process cannot draw any more: `run` ends, and whoever called it begins a new one
         self.engine = engine or make_engine(settings, lambda reason: self.lost.set())
         self.board = Board()
+        self.provenance = make_provenance(settings, clock)
         self.monitor = Monitor(self.store, self.engine, host=settings.metrics_host, port=settings.metrics_port, clock=clock)
-        workshop = Workshop(self.store, self.blobs, self.engine, self.board, worker=worker)
+        workshop = Workshop(self.store, self.blobs, self.engine, self.board, worker=worker, provenance=self.provenance)
         self.queue = Queue(
             self.store,
             self.engine,
@@ -186,6 +200,14 @@ class App:
             watts=settings.watts,
             link=self._way_in if settings.web and settings.public_url else None,
             painter=self._way_to_paint if settings.web and settings.public_url else None,
+            provenance=self.provenance,
+            gate=Gate.load(artists=settings.gate_artists_file, people=settings.gate_people_file),
+            policy=Policy(
+                sexual=Sexual(settings.gate_sexual),
+                people=People(settings.gate_people),
+                edits=settings.gate_edits,
+                artists=settings.gate_artists,
+            ),
         )
         self.adapters: dict[str, ChatAdapter] = {
             **make_chats(settings, self.catalogues, self.store, SqlVault(self.store, load_secret(settings.data_dir)), clock),
@@ -202,6 +224,7 @@ class App:
                 clock=clock,
                 spend=self._spend,
                 max_upload=settings.max_upload_mb * 2**20,
+                read_manifest=self.provenance.read,
             )
             self.adapters[self.web.platform] = self.web
         self.outbox = Outbox(
@@ -238,9 +261,11 @@ class App:
         """Everything started, in order; on the way out everything stopped, in the reverse order."""
         async with AsyncExitStack() as stack:
             stack.callback(self.blobs.close)
+            stack.callback(self.provenance.close)
             for part in (self.store, self.monitor):
                 await part.start()
                 stack.push_async_callback(part.aclose)
+            await self.provenance.start()
             await self.studio.start()
             stack.push_async_callback(self.engine.aclose)
             stack.push_async_callback(self.studio.aclose)

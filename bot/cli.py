@@ -23,6 +23,7 @@ from bot.errors import BotError
 from bot.logs import set_up
 from bot.models_cli import group as models_group
 from bot.settings import Settings
+from bot.verify_cli import add_to as add_verify_to
 from engine.api import EngineError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def _settings(**changes: Any) -> Settings:
 
 app.add_typer(models_group(_settings), name="models")
 add_backup_to(app, _settings)
+add_verify_to(app, _settings)
 
 
 def _prepare(settings: Settings) -> None:

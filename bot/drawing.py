@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,11 +16,13 @@ from bot.cards import WATTS
 from bot.clicks import Clicks
 from bot.domain import Actor, Artifact, Card, Event, Job, Limits, Offer, Origin, Shown, Style, Submission, Upload
 from bot.errors import BadWords, NotFound, Refused
+from bot.gate import Asked, Gate, Policy, Rule, Verdict, asked_of, from_outside, policy_of, refusal
 from bot.limits import price
 from bot.messages import Catalogues
 from bot.ports import Blobs, Store
 from bot.prompts import MOST_PICTURES, Located, Prompt, Source, Words, choose_model, layered, layers, prepare, resolve
 from bot.prompts.clean import clean
+from bot.provenance import Provenance
 from bot.queries import Desk, Queries
 from bot.uploads import Uploads
 from bot.wishes import Wishes
@@ -27,6 +30,7 @@ from engine.api import Capabilities, Engine, ImagineRequest, Request
 
 log = structlog.get_logger(__name__)
 
+READ_AT_ONCE = 1000  #: characters that the gate reads on the loop: a millisecond or two
 _MAY_BE_STYLE = ("style", "{", "__", "\\")
 
 
@@ -67,14 +71,20 @@ class Drawing(Queries):
         retention: int = 0,
         link: Callable[[Actor], str] | None = None,
         painter: Callable[[Actor, str, int], str] | None = None,
+        provenance: Provenance | None = None,
+        gate: Gate | None = None,
+        policy: Policy | None = None,
     ) -> None:
         """`model` is the default one's name (empty: the shelf's first). `watts`: what the machine takes while it draws. `lists`: the operator's wildcards.
         `retention`: days that ended jobs are kept; 0: for ever.
 
         `link` makes a one-time address that signs a member in to the studio page, `painter` one that opens a picture of a job in the mask painter.
+        `provenance` reads what pictures say of themselves; None: nobody can. `gate` says which words are not drawn (None: the lists that ship), by the
+        operator's `policy` and what each server makes of it.
         """
         super().__init__(store, blobs, engine, queue, board, catalogues, limits, clock=clock, public_url=public_url, watts=watts)
-        self.uploads = Uploads(blobs)
+        self.uploads, self.provenance = Uploads(blobs), provenance
+        self.gate, self.policy = gate or Gate.load(), policy or Policy()
         self.new_id, self.new_seed, self.default_model, self.lists = new_id, new_seed, model, dict(lists or {})
         self.link, self.painter, self.retention = link, painter, retention
         self.wishes, self.clicks = Wishes(store, clock), Clicks(clock)
@@ -178,11 +188,49 @@ class Drawing(Queries):
             error.words = text
             raise
 
+    # ------------------------------------------------------------------------------------------ what may be drawn
+
+    async def let_pass(self, event: Event, orders: Sequence[Order]) -> None:
+        """The prompt gate, for whatever is about to be drawn. Raises Refused, which names the rule; nothing was reserved yet."""
+        policy = policy_of((await self.wishes.of(event.actor, event.place)).server, event.place, self.policy)
+        for order in orders:
+            asked = asked_of(order.request, order.words, photograph=bool(order.request.pictures))
+            verdict = await self._judged(asked, policy)
+            if verdict is not None and verdict.rule is Rule.EDITS and not await from_outside(self.store, order.request, order.parent, event.actor.key):
+                verdict = await self._judged(replace(asked, photograph=False), policy)
+            self._refuse(event, verdict)
+
+    async def let_phrase_pass(self, event: Event, phrase: str) -> None:
+        """The same for words that are not drawn but looked for in a picture. Raises Refused."""
+        policy = policy_of((await self.wishes.of(event.actor, event.place)).server, event.place, self.policy)
+        self._refuse(event, await self._judged(Asked(wanted=phrase), policy))
+
+    def let_pass_in_memory(self, event: Event, request: Request) -> None:
+        """What can be said at once, so that a refusal is seen by nobody else: whatever comes of long words, or of pictures, is said later. Raises Refused."""
+        asked = asked_of(request, "", photograph=False)
+        if len(asked.wanted) + len(asked.unwanted) <= READ_AT_ONCE:
+            server = self.wishes.at_hand(event.actor, event.place).server
+            self._refuse(event, self.gate.judge(asked, policy_of(server, event.place, self.policy)))
+
+    async def _judged(self, asked: Asked, policy: Policy) -> Verdict | None:
+        if len(asked.wanted) + len(asked.unwanted) <= READ_AT_ONCE:
+            return self.gate.judge(asked, policy)
+        return await asyncio.to_thread(self.gate.judge, asked, policy)
+
+    @staticmethod
+    def _refuse(event: Event, verdict: Verdict | None) -> None:
+        if verdict is not None:
+            log.info("gate.refused", rule=verdict.rule.value, actor=event.actor.key, server=event.place.server)
+            raise refusal(verdict)
+
+    # ------------------------------------------------------------------------------------------ jobs
+
     async def submit(self, event: Event, *orders: Order, delivery: str = "", batch: str = "") -> Card:
         """Write it down, wake the queue, and show where it stands. Raises OutOfCredits, QueueFull, Refused.
 
         `delivery`: under which name it is done once, where that is not the event's own. `batch`: the offer they belong to, where there is one already.
         """
+        await self.let_pass(event, orders)
         first = orders[0]
         if not (event.reply_to.can_post or event.reply_to.token):  # the picture could not be shown: nothing is reserved
             plain = len(orders) == 1 and isinstance(first.request, ImagineRequest) and not first.request.pictures

@@ -71,6 +71,18 @@ class Settings(BaseSettings):
     retention_days: int = Field(180, ge=0, description="Ended jobs nobody marked as a favourite are deleted after this many days; 0 keeps them for ever.")
     max_upload_mb: int = Field(20, ge=1, description="The largest picture a member may send.")
 
+    marking: bool = Field(True, description="Whether pictures say, signed and in words that programs read, that a model made them (docs/provenance.md).")
+    visible_mark: str = Field("", max_length=20, description="A small label drawn into every picture, such as AI. Empty: none.")
+    signing_certificate: Path | None = Field(None, description="Your own certificates to sign pictures with: PEM, the leaf first. Empty: made at first start.")
+    signing_key: Path | None = Field(None, description="The leaf's key: PEM, without a password.")
+
+    gate_sexual: Literal["refuse", "allow"] = Field("refuse", description="Sexual content where there is no server: the page, the terminal, direct messages.")
+    gate_people: Literal["refuse", "degrading", "allow"] = Field("degrading", description="Real people (docs/gate.md); servers may set it for themselves.")
+    gate_edits: bool = Field(False, description="Whether pictures from outside may be made into sexual ones, as far as the rest allows.")
+    gate_artists: bool = Field(True, description="Whether living artists on the opt-out list are not imitated.")
+    gate_artists_file: Path | None = Field(None, description="Your own opt-out list, in place of the one that ships: a name a line.")
+    gate_people_file: Path | None = Field(None, description="Your own list of people known by name.")
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, JSON otherwise.")
 
@@ -104,6 +116,13 @@ class Settings(BaseSettings):
         beside = [info.data.get(name) for name in ("slack_app_token", "slack_signing_secret")]
         if value.get_secret_value() and not (info.data.get("slack_client_id") and any(each and each.get_secret_value() for each in beside)):
             raise ValueError("it needs WORDUP_SLACK_CLIENT_ID, and WORDUP_SLACK_APP_TOKEN or WORDUP_SLACK_SIGNING_SECRET beside it")
+        return value
+
+    @field_validator("signing_key")
+    @classmethod
+    def _signing_is_whole(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if (value is None) != (info.data.get("signing_certificate") is None):
+            raise ValueError("WORDUP_SIGNING_CERTIFICATE and WORDUP_SIGNING_KEY belong together")
         return value
 
     @property

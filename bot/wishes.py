@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.domain import Actor, Place
+from bot.gate import People
 from bot.ports import Store
 
 FRESH = timedelta(seconds=30)  #: another process may have changed them meanwhile
@@ -68,6 +69,22 @@ class Standing:
         """Whether only its owner may draw from a picture."""
         return self.server.get("press") == "owner"
 
+    @property
+    def adult(self) -> frozenset[str]:
+        """Channels where sexual content may be drawn, as far as the platform keeps them from the young."""
+        return frozenset(_texts(self.server.get("adult")))
+
+    @property
+    def gate(self) -> Mapping[str, str]:
+        """What this server has set about the prompt gate's other rules, by name; "usual": as whoever runs the bot has."""
+        people = _text(self.server.get("people"))
+        return {"people": people if people in list(People) else "usual", **{name: _switched(self.server.get(name)) for name in ("edits", "artists")}}
+
+    @property
+    def rules(self) -> str:
+        """The server's own word rules, one a line."""
+        return _text(self.server.get("rules"))
+
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
@@ -75,6 +92,10 @@ def _text(value: object) -> str:
 
 def _texts(value: object) -> tuple[str, ...]:
     return tuple(each for each in value if isinstance(each, str)) if isinstance(value, (list, tuple)) else ()
+
+
+def _switched(value: object) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else "usual"
 
 
 def _texts_by_name(value: object) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -27,6 +27,8 @@ class Place:
     platform: str
     server: str = ""  #: a Discord guild or a Slack workspace; empty for a direct message
     channel: str = ""
+    #: whether the platform keeps this channel from the young, as it says (never stored); None: it has no mark for that, or did not say
+    age_restricted: bool | None = field(default=None, compare=False)
 
     @property
     def owner(self) -> str:

@@ -4,7 +4,9 @@
 ship are `words.toml`, `artists.txt` and `people.txt` beside this file. What it cannot do is said in `rules`.
 """
 
+from bot.gate.asking import asked_of, from_outside
 from bot.gate.letters import Reading, read
+from bot.gate.policies import policy_of, split_rules
 from bot.gate.rules import Answer, Asked, Gate, People, Policy, Rule, Sexual, Verdict, refusal
 from bot.gate.terms import MOST_RULES, Names, Terms, read_names, read_rules
 
@@ -21,8 +23,12 @@ __all__ = [
     "Sexual",
     "Terms",
     "Verdict",
+    "asked_of",
+    "from_outside",
+    "policy_of",
     "read",
     "read_names",
     "read_rules",
     "refusal",
+    "split_rules",
 ]

@@ -66,6 +66,9 @@ def settings_card(standing: Standing, models: Sequence[Capabilities], catalogue:
         ("press", catalogue.say("settings.press_owner" if owners else "settings.press_anyone")),
         ("channels", maker.text(", ".join(sorted(standing.channels))) if standing.channels else catalogue.say("settings.everywhere")),
         ("off", maker.text(", ".join(f"/{name}" for name in sorted(standing.off)))),
+        ("adult", maker.text(", ".join(sorted(standing.adult)))),
+        *((name, catalogue.say(f"settings.{name}_{value}")) for name, value in standing.gate.items()),
+        ("rules", maker.text(", ".join(standing.rules.splitlines()))),
     ]
     switches = (
         maker.choose("press=anyone" if owners else "press=owner", "let_anyone" if owners else "let_owner"),

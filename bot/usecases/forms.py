@@ -193,6 +193,7 @@ async def _region(house: Drawing, event: Submit, action: Action, shown: Shown, t
     if masks:
         mask = (await house.keep(masks[:1]))[0].digest
     elif phrase:
+        await house.let_phrase_pass(event, phrase)
         mask = await _found(house, base, picture.digest, phrase)
     else:
         raise Refused("refused.no_region")

@@ -42,7 +42,8 @@ def check(house: Drawing, event: Command, text: str) -> bool:
         located, defaults = prompts[0].located, (prompts[0].style, *wishes)
         can = house.capabilities(located, defaults)
         pictures = [Source(digest="", width=can.width, height=can.height, role=each.role) for each in event.uploads]
-        resolve(located.words, can, seed=0, pictures=pictures, defaults=defaults, places=located.places)
+        request = resolve(located.words, can, seed=0, pictures=pictures, defaults=defaults, places=located.places)
+        house.let_pass_in_memory(event, request)
     except BadWords as error:
         if error.message in _STORED:
             return "--private" in text.casefold()
@@ -71,6 +72,7 @@ async def draw(house: Drawing, event: Event, orders: Sequence[Order]) -> Card:
 
 
 async def _ask_first(house: Drawing, event: Event, orders: Sequence[Order]) -> Card:
+    await house.let_pass(event, orders)
     cost = sum(house.price(each) for each in orders)
     offer = await house.offer(event.actor, "confirm", [each.words for each in orders], orders=[_kept(each) for each in orders], cost=cost)
     return notes.confirm_card(offer, cost, house.say_to(event.actor))

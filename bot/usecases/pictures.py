@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from dataclasses import replace
 
 from bot import notes, presses
 from bot.cards import choose_card, frames
 from bot.domain import Ack, Action, Artifact, Card, Command, Event, Shown, Verb, Visibility
 from bot.drawing import Drawing, Order
 from bot.errors import NotFound, Refused
+from bot.provenance import NEAR, distance
 from bot.usecases import imagine
 from engine.api import EngineError
 
 FEWEST, MOST = 2, 5  #: pictures to blend
+UPLOAD = -2  #: the index under which the store returns a picture that a job started from
 
 
 def greet_blend(house: Drawing, event: Command) -> Ack:
@@ -93,13 +97,41 @@ async def described(house: Drawing, event: Event, png: bytes, model: str = "") -
 
 
 async def verify(house: Drawing, event: Command) -> Card:
-    """Whether a picture was made here, from which words. Raises BadPicture."""
+    """Whether a picture was made here, from which words: by its manifest, by the very file, by its looks. Raises BadPicture."""
     catalogue = house.say_to(event.actor)
     if not event.uploads:
         return notes.note(catalogue, "verify.title", "verify.none")
-    data = event.uploads[0].data
-    found = await house.store.find_picture(hashlib.sha256(data).hexdigest(), event.actor.key)
-    if found is not None and found[1].index >= -1:
-        shown = Shown(job=found[0], artifacts=(found[1],))
-        return notes.verify_card(shown, "", catalogue)
-    return notes.verify_card(None, await house.uploads.claims(data), catalogue)
+    data, key = event.uploads[0].data, event.actor.key
+    claim = await house.provenance.read(data) if house.provenance is not None else None
+    if claim is not None and claim.job_id:
+        try:
+            job = await house.seen(event.actor, claim.job_id)
+        except NotFound:
+            return notes.note(catalogue, "verify.title", "verify.not_yours")
+        pictures = tuple(each for each in job.artifacts if each.index == claim.index)
+        return replace(notes.verify_card(job.evolve(artifacts=pictures), "", catalogue), text=catalogue.say("verify.by_manifest"))
+    found = await house.store.find_picture(await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest()), key)
+    if found is not None and found[1].index != UPLOAD:
+        return notes.verify_card(Shown(job=found[0], artifacts=(found[1],)), "", catalogue)
+    doubt = "" if claim is None else catalogue.say("verify.foreign", issuer=claim.issuer) if claim.state == "valid" else catalogue.say("verify.broken")
+    return await _by_its_looks(house, event, data, doubt)
+
+
+async def _by_its_looks(house: Drawing, event: Command, data: bytes, doubt: str) -> Card:
+    """`doubt`: what there is to say of a manifest that is not ours, or empty. Only the decoded pixels are looked at. Raises BadPicture.
+
+    Nobody is named: others may have drawn one that looks like it from the same words.
+    """
+    catalogue = house.say_to(event.actor)
+    alike, mark = None, ""
+    if house.provenance is not None:
+        source = (await house.keep(event.uploads[:1]))[0]
+        mark = await house.provenance.fingerprint(await house.blobs.get(source.digest))
+        alike = await house.store.look_alikes(mark, event.actor.key, within=NEAR)
+    if alike is None:
+        card = notes.verify_card(None, await house.uploads.claims(data), catalogue)
+        return replace(card, text=f"{doubt}\n{card.text}") if doubt else card
+    said = catalogue.say("verify.looks_like", bits=distance(mark, alike[1].fingerprint))
+    card = notes.verify_card(Shown(job=alike[0], artifacts=(alike[1],)), "", catalogue)
+    details = tuple(each for each in card.details if each[0] != catalogue.say("verify.by"))
+    return replace(card, text=f"{doubt}\n{said}" if doubt else said, details=details)

@@ -6,16 +6,22 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import structlog
+
 from bot import notes, presses
 from bot.domain import Action, Card, Command, Event, Press, Style, Submit
 from bot.drawing import Drawing
 from bot.errors import Refused
+from bot.gate import People, split_rules
 from bot.prompts import BUILT_IN, layers, locate, prepare, resolve
 from bot.prompts.clean import clean
 from bot.prompts.flags import BY_NAME, nearest
 
+log = structlog.get_logger(__name__)
+
 MOST_SETS = 25
 MAX_TEXT = 500  #: characters of flags, a suffix or a style
+MAX_RULES = 6000  #: characters of a server's own word rules
 _NAME = re.compile(r"[^\W_]+(?:[-_][^\W_]+)*")  #: what a wildcard can be called, and a style
 ON, OFF = frozenset({"on", "yes", "true", "1"}), frozenset({"off", "no", "false", "0", ""})
 Read = Callable[[Drawing, str], Any]
@@ -25,6 +31,10 @@ def _switch(house: Drawing, value: str) -> bool:
     if value.casefold() in ON | OFF:
         return value.casefold() in ON
     raise Refused("refused.on_or_off", given=value[:40])
+
+
+def _switch_or_usual(house: Drawing, value: str) -> bool | None:
+    return _switch(house, value) if value else None
 
 
 def _flags(house: Drawing, value: str) -> str | None:
@@ -77,6 +87,10 @@ def _channels(house: Drawing, value: str) -> list[str] | None:
     return [each.strip("<#>").partition("|")[0] for each in value.replace(",", " ").split()][:100] or None
 
 
+def _rules(house: Drawing, value: str) -> str | None:
+    return split_rules(value) or None
+
+
 #: Name → how its value is read; None takes it back.
 MEMBERS: Mapping[str, Read] = {
     "flags": _flags,
@@ -94,6 +108,11 @@ SERVERS: Mapping[str, Read] = {
     "off": _commands,
     "channels": _channels,
     "press": _one_of("anyone", "owner"),
+    "adult": _channels,
+    "people": _one_of(*People),
+    "edits": _switch_or_usual,
+    "artists": _switch_or_usual,
+    "rules": _rules,
 }
 
 
@@ -143,12 +162,15 @@ async def change(house: Drawing, event: Event, text: str, *, server: bool = Fals
         if near := nearest(name, known, cutoff=0.5):
             raise Refused("refused.no_such_setting", given=name[:40], near=near, known=known)
         raise Refused("refused.unknown_setting", given=name[:40], known=known)
-    if len(value) > MAX_TEXT:
-        raise Refused("refused.too_long_setting", limit=MAX_TEXT, length=len(value))
+    limit = MAX_RULES if name == "rules" else MAX_TEXT
+    if len(value) > limit:
+        raise Refused("refused.too_long_setting", limit=limit, length=len(value))
     read = table[name](house, value)
     if read is not None and name in ("flags", "suffix", "model"):
         await _try_out(house, event, {name: read}, server=server)
     await house.wishes.change(event.place.owner if server else event.actor.key, {name: read})
+    if server:
+        log.info("wishes.changed", server=event.place.owner, actor=event.actor.key, name=name)
 
 
 async def _try_out(house: Drawing, event: Event, changes: Mapping[str, Any], *, server: bool) -> None:

@@ -91,6 +91,16 @@ async def test_a_picture_without_marks_says_so(site: Site) -> None:
         assert (await visitor.get(f"/origin/{job}/manifest.json"))[0] == 404
 
 
+async def test_the_page_of_a_job_leads_there_once_it_is_drawn(site: Site) -> None:
+    job = await drawn(site, None)
+    async with site.visitor() as visitor:
+        assert f'href="/origin/{job}"' in (await visitor.get(f"/job/{job}"))[1]
+        await visitor.get("/")
+        await visitor.post("/imagine", {"text": "an owl"})
+        waiting = next(each for each in site.studio.jobs if each != job)
+        assert "/origin/" not in (await visitor.get(f"/job/{waiting}"))[1]
+
+
 async def test_its_family_is_there(site: Site, marker: Provenance) -> None:
     parent = await drawn(site, marker, words="a grandmother")
     async with site.visitor() as visitor:

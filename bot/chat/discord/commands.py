@@ -33,8 +33,13 @@ Text = Callable[[str], locale_str]
 ASPECTS = ("1:1", "3:2", "2:3", "4:3", "3:4", "16:9", "9:16", "2:1", "1:2")
 #: Of a member, of a server: what `/prefer` and `/settings` list. `bot.usecases.preferences` reads them.
 PREFERENCES = ("flags", "suffix", "set", "direct", "remix", "locale", "lane")
-SETTINGS = ("flags", "suffix", "model", "lane", "off", "channels", "press")
-VALUES = {"direct": ("on", "off"), "remix": ("on", "off"), "lane": ("fast", "relax"), "press": ("anyone", "owner")}
+SETTINGS = ("flags", "suffix", "model", "lane", "off", "channels", "press", "adult", "people", "edits", "artists", "rules")
+VALUES = {
+    **dict.fromkeys(("direct", "remix", "edits", "artists"), ("on", "off")),
+    "lane": ("fast", "relax"),
+    "press": ("anyone", "owner"),
+    "people": ("refuse", "degrading", "allow"),
+}
 STYLE, LIST = "--style ", "__"  #: what a name is completed behind
 
 

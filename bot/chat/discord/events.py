@@ -42,7 +42,7 @@ def _event(interaction: discord.Interaction[Any]) -> dict[str, Any]:
     user, server, channel = interaction.user, interaction.guild_id, interaction.channel_id
     return {
         "actor": actor(interaction),
-        "place": Place(platform=PLATFORM, server=str(server or ""), channel=str(channel or "")),
+        "place": Place(platform=PLATFORM, server=str(server or ""), channel=str(channel or ""), age_restricted=_is_age_restricted(interaction.channel)),
         "reply_to": ReplyTo(
             platform=PLATFORM,
             channel=str(channel or ""),
@@ -54,6 +54,14 @@ def _event(interaction: discord.Interaction[Any]) -> dict[str, Any]:
         ),
         "delivery_id": str(interaction.id),
     }
+
+
+def _is_age_restricted(channel: object) -> bool:
+    """As Discord marks it; a thread is what its channel is. A channel that we do not know is not."""
+    try:
+        return bool(channel.is_nsfw()) if isinstance(channel, (discord.abc.GuildChannel, discord.Thread)) else False  # type: ignore[union-attr]
+    except discord.ClientException:  # a thread whose channel is not at hand
+        return False
 
 
 def actor(interaction: discord.Interaction[Any]) -> Actor:
@@ -137,7 +145,7 @@ def reaction(payload: discord.RawReactionActionEvent, job_id: str, *, removals: 
     delivery = f"{payload.message_id}:{payload.user_id}:{emoji}:{removals}{'' if added else ':removed'}"
     return Reaction(
         actor=Actor(platform=PLATFORM, id=str(payload.user_id), name=name, locale=locale),
-        place=Place(platform=PLATFORM, server=str(payload.guild_id or ""), channel=channel),
+        place=Place(platform=PLATFORM, server=str(payload.guild_id or ""), channel=channel, age_restricted=False),
         reply_to=ReplyTo(platform=PLATFORM, channel=channel, user=str(payload.user_id), delivery=delivery),
         delivery_id=delivery,
         emoji=emoji,

@@ -199,8 +199,8 @@ class Files:
             raise BadPicture("chat.foreign") from None
         except TooHeavy:
             raise BadPicture("error.picture_too_heavy", limit=max(1, self._max_upload // 2**20)) from None
-        except Unfit:  # a page, most often one that asks for a sign-in
-            raise BadPicture("error.picture_unreadable") from None
+        except Unfit as unfit:  # Slack answers with a page that asks for a sign-in, where it does not let us
+            raise BadPicture("chat.unreachable" if str(unfit) == "text/html" else "error.picture_unreadable") from None
         except (Unreachable, SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
             log.info("slack.not_fetched", error=trouble.name_of(error) or type(error).__name__)
             raise BadPicture("chat.unreachable") from None

@@ -11,6 +11,7 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
@@ -20,12 +21,16 @@ from bot.chat.web.answers import Answers
 from bot.chat.web.frame import ACTOR, Frame
 from bot.chat.web.pages import Pages
 from bot.chat.web.painter import Painter
+from bot.chat.web.permalink import Permalinks
 from bot.chat.web.security import Guard
 from bot.chat.web.shelf import Shelf
 from bot.chat.web.stream import Streams
 from bot.domain import Card, Receipt, ReplyTo
 from bot.messages import Catalogues
 from bot.ports import Studio
+
+if TYPE_CHECKING:
+    from bot.provenance.manifest import Claim
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +59,10 @@ class WebAdapter:
         sign_in: bool | None = None,
         max_upload: int = 20 * 2**20,
         new_id: Callable[[], str] = lambda: secrets.token_hex(16),
+        read_manifest: Callable[[bytes], Awaitable[Claim | None]] | None = None,
     ) -> None:
+        """`read_manifest` says what the manifest in a file claims; None: pages show none."""
+        self._read_manifest = read_manifest
         self._host, self._port, self._public_url = host, port, public_url
         self._guard = Guard.build(host=host, public_url=public_url, secret=secret, clock=clock, sign_in=sign_in)
         self._catalogues, self._spend, self._max_upload, self._new_id = catalogues, spend, max_upload, new_id
@@ -113,6 +121,7 @@ class WebAdapter:
         app.on_response_prepare.append(frame.on_prepare)
         app.add_routes(Pages(answers=answers, spend=self._spend).routes())
         app.add_routes(Painter(answers=answers).routes())
+        app.add_routes(Permalinks(answers=answers, read=self._read_manifest).routes())
 
         async def events(request: web.Request) -> web.StreamResponse:
             return await self._events(request, answers)
