@@ -135,23 +135,22 @@ class FakeEngine:
             self._rows, self.running = self._rows - rows, self.running - 1
 
     async def look(self, model: str, pictures: Sequence[bytes]) -> tuple[Seen, ...]:
-        """One of the model's words of each kind, by the bytes of the file. Raises ModelMissing, UnsupportedOperation, BadInput."""
-        can = await self._read(model, pictures)
-        return tuple(_seen(data, can.words) for data in pictures)
+        """One of the model's words of each kind, by the picture's pixels. Raises ModelMissing, UnsupportedOperation, BadInput."""
+        can, pixels = await self._read(model, pictures)
+        return tuple(_seen(each, can.words) for each in pixels)
 
     async def find(self, model: str, words: str, pictures: Sequence[bytes]) -> tuple[float, ...]:
         """What is seen in a picture fits it best, other words the less the more they differ. Raises as `look`."""
-        can = await self._read(model, pictures)
-        return tuple(_fit(words, _seen(data, can.words).prompts[0]) for data in pictures)
+        can, pixels = await self._read(model, pictures)
+        return tuple(_fit(words, _seen(each, can.words).prompts[0]) for each in pixels)
 
-    async def _read(self, model: str, pictures: Sequence[bytes]) -> Capabilities:
+    async def _read(self, model: str, pictures: Sequence[bytes]) -> tuple[Capabilities, list[bytes]]:
+        """The pictures' pixels: what a file says beside them is nothing that is seen."""
         if self._closed:
             raise EngineDied("the engine is closed")
         can = self.capabilities(model)
         checks.check_pictures(pictures, "/describe", can)
-        for data in pictures:
-            await self._blocking(codec.decode, data)
-        return can
+        return can, [(await self._blocking(codec.decode, data)).tobytes() for data in pictures]
 
     async def weigh(self, model: str, text: str) -> tuple[Weight, ...]:
         """The longer a word, the more it carries. Raises ModelMissing, UnsupportedOperation."""
@@ -212,9 +211,9 @@ def _laid(request: Request, inputs: Mapping[str, bytes]) -> Canvas:
     return canvases.lay(request, {digest: codec.decode(inputs[digest]) for digest in request.pictures})
 
 
-def _seen(data: bytes, words: Mapping[str, Sequence[str]]) -> Seen:
-    """Words that hash from the file, and four sentences of them, fewer words each."""
-    digits = hashlib.sha256(data).digest()
+def _seen(pixels: bytes, words: Mapping[str, Sequence[str]]) -> Seen:
+    """Words that hash from the pixels, and four sentences of them, fewer words each."""
+    digits = hashlib.sha256(pixels).digest()
     thing, place, colour, style = (
         words[kind][digit % len(words[kind])] if words.get(kind) else "" for kind, digit in zip(("things", "places", "colours", "styles"), digits, strict=False)
     )

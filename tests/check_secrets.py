@@ -23,7 +23,7 @@ DETECTORS = (
 #: (file, kind): made up, and meant to be there.
 MADE_UP = frozenset({
     (".env.example", "Basic Auth Credentials"),
-    ("tests/contract/test_store.py", "Basic Auth Credentials"),
+    ("tests/contract/test_store_owed.py", "Basic Auth Credentials"),
     ("tests/fakes/discord/stage.py", "Discord Bot Token"),
     ("tests/unit/test_fetching.py", "Basic Auth Credentials"),
     ("tests/unit/test_logs.py", "Basic Auth Credentials"),

@@ -49,7 +49,6 @@ __all__ = [
     "watt_hours",
 ]
 
-_ROWS = _ROW = 5  #: rows of controls, and controls in one, that every chat has room for
 NOBODY = "0" * 26  #: stands in a button where a job's id stands, when it is about none
 
 
@@ -72,19 +71,16 @@ def job_card(shown: Shown, catalogue: Catalogue, *, now: datetime, url: str = ""
         clip=clip(shown, catalogue),
         rows=rows,
         selects=selects,
-        links=_links(shown, catalogue, url.rstrip("/"), rows=len(rows) + len(selects), last=len(rows[-1]) if rows else _ROW) if url else (),
+        links=_links(shown, catalogue, url.rstrip("/")) if url else (),
         details=details(shown, catalogue) if job.status is Status.DONE else by(job, catalogue),
         visibility=Visibility.PRIVATE if job.private else Visibility.PUBLIC,
     )
 
 
-def _links(shown: Shown, catalogue: Catalogue, url: str, *, rows: int, last: int) -> tuple[Link, ...]:
-    """To the studio's page of the job and, of a drawn one, to where its picture comes from: chats strip what the file says of itself.
-
-    Where `rows` of controls, the last of them with so many, leave no room for two, the page alone: it leads there, too.
-    """
+def _links(shown: Shown, catalogue: Catalogue, url: str) -> tuple[Link, ...]:
+    """To the studio's page of the job and, of a drawn one, to where its picture comes from: chats strip what the file says of itself."""
     page = Link(label=catalogue.say("card.open"), url=f"{url}/job/{shown.job.id}")
-    if shown.job.status is not Status.DONE or (rows >= _ROWS and last + 2 > _ROW):
+    if shown.job.status is not Status.DONE:
         return (page,)
     return (page, Link(label=catalogue.say("origin.title"), url=f"{url}/origin/{shown.job.id}"))
 

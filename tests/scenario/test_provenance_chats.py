@@ -41,7 +41,7 @@ async def test_c2pas_own_reader_finds_the_manifest_in_what_discord_holds(wire: D
         assert store["validation_state"] == "Valid"
         assert actions[0]["action"] == "c2pa.created" and actions[0]["digitalSourceType"].endswith("/trainedAlgorithmicMedia")
         job = next(each["data"]["job"] for each in active["assertions"] if each["label"] == "local.wordup.picture")
-        assert f"{PUBLIC}/origin/{job}" in message.urls
+        assert f"{PUBLIC}/origin/{job}" in message.urls or f"](<{PUBLIC}/origin/{job}>)" in message.content
 
         answer = await wire.command(wire.bob, wire.art, "verify", image=File(name="saved.png", content=held, content_type="image/png"))
         assert "signed" in (await answer.message()).text

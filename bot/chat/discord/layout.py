@@ -17,7 +17,7 @@ from discord import ui
 
 from bot.chat.discord import limits
 from bot.chat.discord.events import role_of
-from bot.domain import Button, Card, Field, Form, Select
+from bot.domain import Button, Card, Field, Form, Link, Select
 
 STYLES = {
     "primary": discord.ButtonStyle.primary,
@@ -96,6 +96,7 @@ def message(card: Card, pictures: Sequence[Attached] = (), remarks: Sequence[str
     """`remarks` are sentences about the files (sent smaller, left out)."""
     small = [line for line in (_details(card) if card.status is not None else "", *remarks) if line]
     below = "".join(f"\n-# {escape(line)}" for line in small)
+    below += "".join(f"\n-# [{escape(link.label)}](<{link.url}>)" for link in _links(card)[1])
     files = [discord.File(io.BytesIO(each.data), each.name, description=each.alt[: limits.ALT] or None, spoiler=card.spoiler) for each in pictures]
     files += [discord.File(io.BytesIO(each.data), each.name) for each in documents]
     title, rest = _title(card), _rest(card)
@@ -193,11 +194,10 @@ def _view(card: Card) -> ui.View | None:
 
 
 def _rows(card: Card) -> list[list[ui.Item[Any]]]:
-    """Five at most. Too many are packed closer; what still has no room is the last of the buttons: links lead to what cannot be reached otherwise."""
+    """Five at most. Too many are packed closer; what still has no room is the last of the buttons: a link leads to what cannot be reached otherwise."""
     selects: list[list[ui.Item[Any]]] = [[PressSelect(_select(select, number))] for number, select in enumerate(card.selects[: limits.ROWS]) if select.choices]
     buttons: list[list[ui.Item[Any]]] = [[PressButton(_button(button)) for button in row[: limits.ROW]] for row in card.rows if row]
-    leading = [link for link in card.links if link.url.startswith(("https://", "http://"))]
-    links: list[ui.Item[Any]] = [ui.Button(label=link.label[: limits.LABEL], url=link.url) for link in leading[: limits.ROW]]
+    links: list[ui.Item[Any]] = [ui.Button(label=link.label[: limits.LABEL], url=link.url) for link in _links(card)[0]]
     room = limits.ROWS - len(selects)
     rows = [list(row) for row in buttons]
     if links and rows and len(rows[-1]) + len(links) <= limits.ROW:
@@ -209,6 +209,16 @@ def _rows(card: Card) -> list[list[ui.Item[Any]]]:
         packed = [item for row in buttons for item in row][: max(kept, 0)] + links
         rows = [packed[at : at + limits.ROW] for at in range(0, len(packed), limits.ROW)][:room]
     return selects + rows
+
+
+def _links(card: Card) -> tuple[list[Link], list[Link]]:
+    """Those that are buttons, and those that stand in the text: where all rows are taken, the first is a button in any case, others where there is room."""
+    leading = [link for link in card.links if link.url.startswith(("https://", "http://"))][: limits.ROW]
+    rows = [row for row in card.rows if row]
+    if len(rows) + sum(bool(select.choices) for select in card.selects) < limits.ROWS or not rows:
+        return leading, []
+    fits = max(1, limits.ROW - len(rows[-1][: limits.ROW]))
+    return leading[:fits], leading[fits:]
 
 
 def _button(button: Button) -> ui.Button[ui.View]:
