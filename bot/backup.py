@@ -1,8 +1,8 @@
 """Backups: database and pictures together in one file, and back again, from SQLite or Postgres into either. Called by `bot.backup_cli`.
 
-The file is a zip that any tool opens: ``tables/<name>.jsonl`` (a row a line), ``blobs/<sha256>`` (pictures), ``secret.key`` where it was asked for, and last
-``manifest.json``, with the schema's revision and the sha256 of every other member. The archive's comment seals it: the sha256 of all bytes before the comment,
-so that a file that was cut short or changed anywhere is known before anything is touched.
+The file is a zip that any tool opens: ``tables/<name>.jsonl`` (a row a line), ``blobs/<sha256>`` (pictures), ``secret.key`` and ``signing/`` where they were
+asked for, and last ``manifest.json``, with the schema's revision and the sha256 of every other member. The archive's comment seals it: the sha256 of all
+bytes before the comment, so that a file that was cut short or changed anywhere is known before anything is touched.
 
 The bot may run meanwhile. The database is read as it is at one moment, and the pictures it names after that: a job's pictures are on the disk before its
 row says so, so they are there, unless a member deleted them in between. Such are listed as missing.
@@ -17,7 +17,7 @@ import secrets
 import zipfile
 import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ from bot.store.lock import LOCK_NAME, DirectoryLock
 
 FORMAT = 1
 MANIFEST, SECRET, BLOBS = "manifest.json", "secret.key", "blobs/"
+SIGNING = ("signing/authority.pem", "signing/leaf.pem")  #: what pictures are signed with, where the bot made it itself (`bot.provenance`)
 _SEAL = hashlib.sha256().digest_size * 2  # characters
 _PIECE = 2**20  # bytes hashed at once
 _LARGEST_MANIFEST = 2**28  # bytes: some million pictures
@@ -140,6 +141,9 @@ async def _write(beside: Path, url: str, data_dir: Path, with_secret: bool) -> M
                 _add(archive, files, SECRET, (data_dir / SECRET).read_bytes())
             except FileNotFoundError:
                 raise BackupError(f"There is no {SECRET} in {data_dir}.") from None
+            for name in SIGNING:
+                with suppress(FileNotFoundError):
+                    _add(archive, files, name, (data_dir / name).read_bytes())
         manifest = Manifest(
             format=FORMAT,
             program=__version__,
@@ -230,8 +234,9 @@ async def restore(source: Path, url: str, data_dir: Path, *, force: bool = False
             await copying.replace_all(url, manifest.revision, lambda name: (manifest.tables[name].columns, _lines(archive, name)))
         except copying.InUse:
             raise BackupError("Somebody is connected to the database. Stop the bot and whatever else is, and try again.") from None
-        if SECRET in manifest.files:
-            _write_secret(data_dir, archive.read(SECRET))
+        for name in (SECRET, *SIGNING):
+            if name in manifest.files:
+                _write_secret(data_dir / name, archive.read(name))
     return Summary.of(source, manifest)
 
 
@@ -276,15 +281,16 @@ def _digest_before_the_seal(file: Path) -> str:
     return hashed.hexdigest()
 
 
-def _write_secret(data_dir: Path, secret: bytes) -> None:
-    beside = data_dir / f".{SECRET}.{os.getpid()}"
+def _write_secret(file: Path, secret: bytes) -> None:
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
     beside.unlink(missing_ok=True)
     with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as opened:
         opened.write(secret)
         opened.flush()
         os.fsync(opened.fileno())
-    beside.replace(data_dir / SECRET)
-    _fsync(data_dir)
+    beside.replace(file)
+    _fsync(file.parent)
 
 
 @asynccontextmanager

@@ -24,7 +24,11 @@ def add_to(app: typer.Typer, settings: Callable[[], Settings]) -> None:
     def backup(
         file: Annotated[Path, typer.Argument(help="The file to write; there must be none yet.")],
         with_secret: Annotated[
-            bool, typer.Option("--with-secret", help="Put secret.key in as well: whoever has the file can then sign in as anybody and open what is sealed.")
+            bool,
+            typer.Option(
+                "--with-secret",
+                help="Put secret.key and signing/ in as well: whoever has the file can then sign in and sign pictures as anybody, and open what is sealed.",
+            ),
         ] = False,
     ) -> None:
         """Write database and pictures to one file. The bot may run meanwhile."""

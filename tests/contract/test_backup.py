@@ -11,6 +11,7 @@ import stat
 import threading
 import zipfile
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from bot.backup import MANIFEST, SECRET, BackupError, backup, restore, verified
 from bot.cli import app
 from bot.domain import GRID
 from bot.errors import Fault
+from bot.provenance import authority
 from bot.store import dialect
 from bot.store.migrate import check, configuration, migrate
 from bot.store.vault import SqlVault
@@ -96,6 +98,20 @@ async def test_the_key_is_in_it_only_when_asked_for_and_only_its_owners_to_read(
     await restore(tmp_path / "with.zip", new.url, new.data)
     assert (new.data / SECRET).read_bytes() == KEY
     assert stat.S_IMODE((new.data / SECRET).stat().st_mode) == 0o600
+
+
+async def test_what_pictures_are_signed_with_goes_along_with_the_key(small: House, tmp_path: Path) -> None:
+    await a_full_house(small)
+    before = authority.own(small.data / "signing", datetime.now(UTC))
+    await backup(tmp_path / "without.zip", small.url, small.data)
+    await backup(tmp_path / "with.zip", small.url, small.data, with_secret=True)
+    for name in ("without", "with"):
+        new = House(f"sqlite:///{tmp_path / name / 'wordup.db'}", tmp_path / name)
+        await restore(tmp_path / f"{name}.zip", new.url, new.data)
+    assert not (tmp_path / "without" / "signing").exists()
+    assert authority.own(tmp_path / "with" / "signing", datetime.now(UTC)) == before
+    assert stat.S_IMODE((tmp_path / "with" / "signing" / "authority.pem").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "with" / "signing").stat().st_mode) == 0o700
 
 
 async def test_a_backup_made_while_the_bot_writes_is_of_one_moment(house: House, tmp_path: Path) -> None:
