@@ -118,6 +118,16 @@ class Settings(BaseSettings):
             raise ValueError("it needs WORDUP_SLACK_CLIENT_ID, and WORDUP_SLACK_APP_TOKEN or WORDUP_SLACK_SIGNING_SECRET beside it")
         return value
 
+    @field_validator("gate_artists_file", "gate_people_file")
+    @classmethod
+    def _list_is_text(cls, value: Path | None) -> Path | None:
+        try:
+            if value is not None:
+                value.read_text("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{value} cannot be read as text ({type(error).__name__})") from None
+        return value
+
     @field_validator("signing_key")
     @classmethod
     def _signing_is_whole(cls, value: Path | None, info: ValidationInfo) -> Path | None:

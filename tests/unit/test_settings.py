@@ -59,3 +59,20 @@ def test_the_environment_beats_the_defaults(monkeypatch):
 def test_nonsense_is_refused(wrong):
     with pytest.raises(ValidationError):
         Settings(**wrong)
+
+
+def test_lists_of_names_must_be_there_and_be_text(tmp_path):
+    names, other = tmp_path / "artists.txt", tmp_path / "picture.png"
+    names.write_text("Ada Example\n")
+    other.write_bytes(b"\x89PNG\xff\xfe")
+    assert Settings(gate_artists_file=names).gate_artists_file == names
+    for wrong in (other, tmp_path / "none.txt"):
+        with pytest.raises(ValidationError, match="cannot be read as text"):
+            Settings(gate_people_file=wrong)
+
+
+def test_a_certificate_and_its_key_belong_together(tmp_path):
+    assert Settings(signing_certificate=tmp_path / "leaf.pem", signing_key=tmp_path / "key.pem").signing_key
+    for alone in ({"signing_key": tmp_path / "key.pem"}, {"signing_certificate": tmp_path / "leaf.pem"}):
+        with pytest.raises(ValidationError, match="belong together"):
+            Settings(**alone)
