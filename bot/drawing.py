@@ -16,7 +16,7 @@ from bot.cards import WATTS
 from bot.clicks import Clicks
 from bot.domain import Actor, Artifact, Card, Event, Job, Limits, Offer, Origin, Shown, Style, Submission, Upload
 from bot.errors import BadWords, NotFound, Refused
-from bot.gate import Asked, Gate, Policy, Rule, Verdict, asked_of, from_outside, policy_of, refusal
+from bot.gate import Answer, Asked, Gate, Policy, Rule, Verdict, asked_of, from_outside, policy_of, refusal
 from bot.limits import price
 from bot.messages import Catalogues
 from bot.ports import Blobs, Store
@@ -48,6 +48,7 @@ class Order:
     parent: Origin | None = None
     private: bool = False
     relaxed: bool = False
+    hidden: bool = False  #: the gate lets it be drawn, behind a click
 
 
 class Drawing(Queries):
@@ -190,15 +191,18 @@ class Drawing(Queries):
 
     # ------------------------------------------------------------------------------------------ what may be drawn
 
-    async def let_pass(self, event: Event, orders: Sequence[Order]) -> None:
-        """The prompt gate, for whatever is about to be drawn. Raises Refused, which names the rule; nothing was reserved yet."""
+    async def let_pass(self, event: Event, orders: Sequence[Order]) -> list[Order]:
+        """The prompt gate, for whatever is about to be drawn: the orders, some of them hidden. Raises Refused, which names the rule."""
         policy = policy_of((await self.wishes.of(event.actor, event.place)).server, event.place, self.policy)
+        passed: list[Order] = []
         for order in orders:
             asked = asked_of(order.request, order.words, photograph=bool(order.request.pictures))
             verdict = await self._judged(asked, policy)
             if verdict is not None and verdict.rule is Rule.EDITS and not await from_outside(self.store, order.request, order.parent, event.actor.key):
                 verdict = await self._judged(replace(asked, photograph=False), policy)
             self._refuse(event, verdict)
+            passed.append(replace(order, hidden=verdict is not None))
+        return passed
 
     async def let_phrase_pass(self, event: Event, phrase: str) -> None:
         """The same for words that are not drawn but looked for in a picture. Raises Refused."""
@@ -219,7 +223,7 @@ class Drawing(Queries):
 
     @staticmethod
     def _refuse(event: Event, verdict: Verdict | None) -> None:
-        if verdict is not None:
+        if verdict is not None and verdict.answer is Answer.REFUSE:
             log.info("gate.refused", rule=verdict.rule.value, actor=event.actor.key, server=event.place.server)
             raise refusal(verdict)
 
@@ -230,14 +234,14 @@ class Drawing(Queries):
 
         `delivery`: under which name it is done once, where that is not the event's own. `batch`: the offer they belong to, where there is one already.
         """
-        await self.let_pass(event, orders)
-        first = orders[0]
+        passed = await self.let_pass(event, orders)
+        first = passed[0]
         if not (event.reply_to.can_post or event.reply_to.token):  # the picture could not be shown: nothing is reserved
-            plain = len(orders) == 1 and isinstance(first.request, ImagineRequest) and not first.request.pictures
+            plain = len(passed) == 1 and isinstance(first.request, ImagineRequest) and not first.request.pictures
             return notes.closed_card(first.words, self.say_to(event.actor), again=plain)
-        if len(orders) > 1 and not batch:
-            batch = await self._batch(event.actor, orders)
-        jobs = tuple(self._job(event, order, batch) for order in orders)
+        if len(passed) > 1 and not batch:
+            batch = await self._batch(event.actor, passed)
+        jobs = tuple(self._job(event, order, batch) for order in passed)
         limits = self.limits if len(jobs) == 1 else replace(self.limits, queued_per_actor=max(self.limits.queued_per_actor, len(jobs)))
         accepted = await self.store.submit(Submission(delivery=delivery or event.delivery_id, jobs=jobs, reply_to=event.reply_to, limits=limits))
         if not accepted.again:
@@ -266,6 +270,7 @@ class Drawing(Queries):
             parent=order.parent,
             private=order.private,
             relaxed=order.relaxed,
+            hidden=order.hidden,
             batch=batch,
             created_at=self.clock(),
         )

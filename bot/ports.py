@@ -195,8 +195,8 @@ class Store(Memos, Protocol):
     async def heartbeat(self, worker: str, job_ids: Sequence[str], lease: timedelta) -> frozenset[str]:
         """Extend leases; returns those still this worker's to draw (a cancelled job is not)."""
 
-    async def finish(self, worker: str, job_id: str, artifacts: Sequence[Artifact], device_seconds: float) -> bool:
-        """Running → done: artifacts, the settled wallet and the notice owed, at once."""
+    async def finish(self, worker: str, job_id: str, artifacts: Sequence[Artifact], device_seconds: float, *, hidden: bool = False) -> bool:
+        """Running → done: artifacts, the settled wallet and the notice owed, at once. `hidden`: shown behind a click; else as was asked for."""
 
     async def fail(self, worker: str | None, job_id: str, error: Said) -> bool:
         """Queued or running → failed: refund, notice. `worker` None: whoever holds it."""

@@ -88,7 +88,7 @@ class Queries:
 
     def _stepped(self, shown: Shown) -> Shown:
         live = self.board.live(shown.job.id)
-        return shown.evolve(step=live[0], of=live[1], preview=live[2]) if live else shown
+        return shown.evolve(step=live[0], of=live[1], preview=None if shown.job.hidden else live[2]) if live else shown
 
     def card_of(self, shown: Shown, *, parent_words: str = "", reader: Actor | None = None) -> Card:
         """A job's card, in its owner's language: many see the same one. A `reader` who is its owner may have changed their mind since it was asked for."""

@@ -74,6 +74,7 @@ def job_card(shown: Shown, catalogue: Catalogue, *, now: datetime, url: str = ""
         links=_links(shown, catalogue, url.rstrip("/")) if url else (),
         details=details(shown, catalogue) if job.status is Status.DONE else by(job, catalogue),
         visibility=Visibility.PRIVATE if job.private else Visibility.PUBLIC,
+        spoiler=job.hidden,
     )
 
 

@@ -44,6 +44,7 @@ class Job:
     parent: Origin | None = None
     private: bool = False
     relaxed: bool = False  #: `--relax`: it waits until nobody else does, and costs less
+    hidden: bool = False  #: its pictures are shown behind a click, where a chat can do that
     batch: str = ""  #: the offer whose set of prompts it belongs to
     error: Said | None = None
     attempts: int = 0  #: how often it was claimed

@@ -43,12 +43,12 @@ async def heartbeat(db: AsyncConnection, worker: str, job_ids: Sequence[str], le
     return frozenset(kept.scalars())
 
 
-async def finish(db: AsyncConnection, worker: str, job_id: str, made: Sequence[Artifact], device_seconds: float) -> bool:
+async def finish(db: AsyncConnection, worker: str, job_id: str, made: Sequence[Artifact], device_seconds: float, hidden: bool = False) -> bool:
     """See `Store.finish`. Raises ValueError for another job's artifacts."""
     if any(artifact.job_id != job_id for artifact in made):
         raise ValueError(f"artifacts of another job than {job_id}")
     now = await dialect.now(db)
-    done = {"status": Status.DONE.value, "ended_at": now, "device_seconds": device_seconds, **_IDLE}
+    done = {"status": Status.DONE.value, "ended_at": now, "device_seconds": device_seconds, **_IDLE, **({"hidden": True} if hidden else {})}
     row = (await db.execute(update(jobs).where(_held(worker), jobs.c.id == job_id).values(done).returning(jobs))).mappings().one_or_none()
     if row is None:
         return False

@@ -90,8 +90,8 @@ class SqlStore:
     async def heartbeat(self, worker: str, job_ids: Sequence[str], lease: timedelta) -> frozenset[str]:
         return await self.write(claims.heartbeat, worker, job_ids, lease)
 
-    async def finish(self, worker: str, job_id: str, artifacts: Sequence[Artifact], device_seconds: float) -> bool:
-        return await self.write(claims.finish, worker, job_id, artifacts, device_seconds)
+    async def finish(self, worker: str, job_id: str, artifacts: Sequence[Artifact], device_seconds: float, *, hidden: bool = False) -> bool:
+        return await self.write(claims.finish, worker, job_id, artifacts, device_seconds, hidden)
 
     async def fail(self, worker: str | None, job_id: str, error: Said) -> bool:
         return await self.write(claims.fail, worker, job_id, error)

@@ -94,6 +94,7 @@ jobs = Table(
     Column("parent_index", Integer),
     Column("private", Boolean, nullable=False),
     Column("relaxed", Boolean, nullable=False, server_default=false()),
+    Column("hidden", Boolean, nullable=False, server_default=false()),
     Column("batch", ULID, nullable=False, server_default=""),  # the offer it belongs to, or empty
     Column("error_message", String(100)),
     Column("error_parameters", JSON(none_as_null=True)),

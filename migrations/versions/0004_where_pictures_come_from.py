@@ -1,4 +1,4 @@
-"""Where pictures come from: a fingerprint of each, by which it is known again after a chat encoded it anew."""
+"""Where pictures come from: a fingerprint of each, by which it is known again after a chat encoded it anew. And which of them are shown behind a click."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("artifacts", sa.Column("fingerprint", sa.String(16), nullable=False, server_default=""))
+    op.add_column("jobs", sa.Column("hidden", sa.Boolean, nullable=False, server_default=sa.false()))
 
 
 def downgrade() -> None:
+    op.drop_column("jobs", "hidden")
     op.drop_column("artifacts", "fingerprint")

@@ -120,6 +120,13 @@ async def test_who_manages_a_server_loosens_and_tightens_it_there_alone(house: H
     assert (await house.imagine("three dragons --n 1")).job_id, "elsewhere they are drawn"
 
 
+async def test_what_may_be_drawn_behind_a_click_stands_behind_one(house: House) -> None:
+    house.studio.policy = Policy(sexual=Sexual.HIDE)
+    card = await house.drawn("a naked woman --n 1")
+    assert card.spoiler and card.pictures and (await house.shown(card)).job.hidden
+    assert not (await house.drawn("a fox --n 1")).spoiler
+
+
 async def test_a_setting_that_makes_no_sense_is_refused_and_an_empty_one_is_the_operators_again(house: House) -> None:
     async def settings(text: str) -> Card:
         return await house.say("settings", text, place=SERVER, actor=GRACE)
