@@ -25,6 +25,8 @@ from bot.chat.web.server import WebAdapter
 from bot.domain import Actor, Card, Limits
 from bot.gate import Gate, People, Policy, Sexual
 from bot.messages import Catalogues
+from bot.moderation.doing import Moderation
+from bot.moderation.mail import Mail
 from bot.monitor import Monitor
 from bot.outbox import Outbox
 from bot.plain import plain_cards
@@ -34,6 +36,7 @@ from bot.queue import Queue
 from bot.renewal import first_of
 from bot.settings import Settings, hosts
 from bot.store.blobs import DiskBlobs
+from bot.store.casebook import SqlCaseBook
 from bot.store.sql import SqlStore
 from bot.store.vault import SqlVault
 from bot.studio import WordUpStudio
@@ -177,6 +180,9 @@ class App:
             poll=POLL,
             changed=lambda job: self.board.changed(job.id, job.actor.key),
         )
+        self.moderation = Moderation(
+            SqlCaseBook(self.store, load_secret(settings.data_dir)), self.store, self.blobs, self.catalogues, clock=clock, new_id=new_id
+        )
         self.studio = WordUpStudio(
             self.store,
             self.blobs,
@@ -196,6 +202,7 @@ class App:
             model=settings.model or self.engine.models()[0].model,
             lists={**lists.of_model(self.engine.models()[0]), **lists.of_folder(settings.data_dir / "wildcards")},
             retention=settings.retention_days,
+            moderation=self.moderation,
             public_url=settings.public_url or None,
             watts=settings.watts,
             link=self._way_in if settings.web and settings.public_url else None,
@@ -227,6 +234,8 @@ class App:
                 read_manifest=self.provenance.read,
             )
             self.adapters[self.web.platform] = self.web
+        self.mail = Mail(self.moderation.book, self.adapters, self.catalogues, self.moderation.card)
+        self.moderation.wake = self.mail.wake
         self.outbox = Outbox(
             self.store,
             self.adapters,
@@ -272,7 +281,11 @@ class App:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.queue.run(), name="queue")
                 group.create_task(self.outbox.run(), name="outbox")
-                tasks = [group.create_task(self.monitor.run(), name="monitor"), group.create_task(self._keep_house(), name="housekeeping")]
+                tasks = [
+                    group.create_task(self.monitor.run(), name="monitor"),
+                    group.create_task(self.mail.run(), name="mail"),
+                    group.create_task(self._keep_house(), name="housekeeping"),
+                ]
                 try:
                     for adapter in self.adapters.values():
                         await adapter.start(self.studio)

@@ -19,6 +19,8 @@ from bot.errors import BadWords, NotFound, Refused
 from bot.gate import Answer, Asked, Gate, Policy, Rule, Verdict, asked_of, from_outside, policy_of, refusal
 from bot.limits import price
 from bot.messages import Catalogues
+from bot.moderation.doing import Moderation
+from bot.moderation.policy import is_paused, limits_of, needs_private
 from bot.ports import Blobs, Store
 from bot.prompts import MOST_PICTURES, Located, Prompt, Source, Words, choose_model, layered, layers, prepare, resolve
 from bot.prompts.clean import clean
@@ -75,19 +77,20 @@ class Drawing(Queries):
         provenance: Provenance | None = None,
         gate: Gate | None = None,
         policy: Policy | None = None,
+        moderation: Moderation | None = None,
     ) -> None:
         """`model` is the default one's name (empty: the shelf's first). `watts`: what the machine takes while it draws. `lists`: the operator's wildcards.
         `retention`: days that ended jobs are kept; 0: for ever.
 
         `link` makes a one-time address that signs a member in to the studio page, `painter` one that opens a picture of a job in the mask painter.
         `provenance` reads what pictures say of themselves; None: nobody can. `gate` says which words are not drawn (None: the lists that ship), by the
-        operator's `policy` and what each server makes of it.
+        operator's `policy` and what each server makes of it. `moderation`: where reports go and bans are known; None: there is none.
         """
         super().__init__(store, blobs, engine, queue, board, catalogues, limits, clock=clock, public_url=public_url, watts=watts)
         self.uploads, self.provenance = Uploads(blobs), provenance
         self.gate, self.policy = gate or Gate.load(), policy or Policy()
         self.new_id, self.new_seed, self.default_model, self.lists = new_id, new_seed, model, dict(lists or {})
-        self.link, self.painter, self.retention = link, painter, retention
+        self.link, self.painter, self.retention, self.moderation = link, painter, retention, moderation
         self.wishes, self.clicks = Wishes(store, clock), Clicks(clock)
 
     async def start(self) -> None:
@@ -200,21 +203,34 @@ class Drawing(Queries):
             verdict = await self._judged(asked, policy)
             if verdict is not None and verdict.rule is Rule.EDITS and not await from_outside(self.store, order.request, order.parent, event.actor.key):
                 verdict = await self._judged(replace(asked, photograph=False), policy)
-            self._refuse(event, verdict)
+            if verdict is not None and await self._is_allowed(event, verdict, order.words):
+                verdict = None
+            self._refuse(event, verdict, order.words)
             passed.append(replace(order, hidden=verdict is not None))
         return passed
+
+    async def _is_allowed(self, event: Event, verdict: Verdict, words: str) -> bool:
+        """Whether moderators have allowed this member these words, whatever rule it was but the one about minors."""
+        return verdict.contestable and self.moderation is not None and await self.moderation.allows(event.actor, event.place, verdict.rule.value, words)
 
     async def let_phrase_pass(self, event: Event, phrase: str) -> None:
         """The same for words that are not drawn but looked for in a picture. Raises Refused."""
         policy = policy_of((await self.wishes.of(event.actor, event.place)).server, event.place, self.policy)
         self._refuse(event, await self._judged(Asked(wanted=phrase), policy))
 
-    def let_pass_in_memory(self, event: Event, request: Request) -> None:
-        """What can be said at once, so that a refusal is seen by nobody else: whatever comes of long words, or of pictures, is said later. Raises Refused."""
+    def let_pass_in_memory(self, event: Event, request: Request) -> bool:
+        """What can be said at once, so that a refusal is seen by nobody else: whatever comes of long words, or of pictures, is said later. Raises Refused.
+
+        True where moderators may have allowed it: then what comes of it is for one member alone.
+        """
         asked = asked_of(request, "", photograph=False)
         if len(asked.wanted) + len(asked.unwanted) <= READ_AT_ONCE:
             server = self.wishes.at_hand(event.actor, event.place).server
-            self._refuse(event, self.gate.judge(asked, policy_of(server, event.place, self.policy)))
+            verdict = self.gate.judge(asked, policy_of(server, event.place, self.policy))
+            if verdict is not None and verdict.contestable and self.moderation is not None and server.get("moderators"):
+                return True
+            self._refuse(event, verdict)
+        return False
 
     async def _judged(self, asked: Asked, policy: Policy) -> Verdict | None:
         if len(asked.wanted) + len(asked.unwanted) <= READ_AT_ONCE:
@@ -222,10 +238,13 @@ class Drawing(Queries):
         return await asyncio.to_thread(self.gate.judge, asked, policy)
 
     @staticmethod
-    def _refuse(event: Event, verdict: Verdict | None) -> None:
+    def _refuse(event: Event, verdict: Verdict | None, words: str = "") -> None:
+        """`words` go along, to be sent to the moderators if their member likes. Raises Refused."""
         if verdict is not None and verdict.answer is Answer.REFUSE:
             log.info("gate.refused", rule=verdict.rule.value, actor=event.actor.key, server=event.place.server)
-            raise refusal(verdict)
+            refused = refusal(verdict)
+            refused.parameters |= {"words": words} if words else {}
+            raise refused
 
     # ------------------------------------------------------------------------------------------ jobs
 
@@ -239,10 +258,16 @@ class Drawing(Queries):
         if not (event.reply_to.can_post or event.reply_to.token):  # the picture could not be shown: nothing is reserved
             plain = len(passed) == 1 and isinstance(first.request, ImagineRequest) and not first.request.pictures
             return notes.closed_card(first.words, self.say_to(event.actor), again=plain)
+        server = (await self.wishes.of(event.actor, event.place)).server
+        if is_paused(server):
+            raise Refused("refused.paused")
+        if needs_private(server):
+            passed = [replace(order, private=True) for order in passed]
+        limits = limits_of(server, event.actor, self.limits)
         if len(passed) > 1 and not batch:
             batch = await self._batch(event.actor, passed)
         jobs = tuple(self._job(event, order, batch) for order in passed)
-        limits = self.limits if len(jobs) == 1 else replace(self.limits, queued_per_actor=max(self.limits.queued_per_actor, len(jobs)))
+        limits = limits if len(jobs) == 1 else replace(limits, queued_per_actor=max(limits.queued_per_actor, len(jobs)))
         accepted = await self.store.submit(Submission(delivery=delivery or event.delivery_id, jobs=jobs, reply_to=event.reply_to, limits=limits))
         if not accepted.again:
             for job in accepted.jobs:

@@ -1,6 +1,6 @@
 """What each neighbour must promise, in one file.
 
-`Studio` is inbound (what chats may ask of us); `Store`, `Vault`, `Blobs` and `ChatAdapter` are outbound. Contract tests in `tests/contract` run one
+`Studio` is inbound (what chats may ask of us); `Store`, `CaseBook`, `Vault`, `Blobs` and `ChatAdapter` are outbound. Contract tests in `tests/contract` run one
 suite over every implementation of each.
 """
 
@@ -34,6 +34,7 @@ from bot.domain import (
     Submission,
     Wallet,
 )
+from bot.domain.moderation import Ban, Case, Decision, Entry, Letter, Record, Report, Stats
 from engine.api import Capabilities
 
 
@@ -327,3 +328,72 @@ class Store(Memos, Protocol):
 
     async def now(self) -> datetime:
         """The database's clock."""
+
+
+class CaseBook(Protocol):
+    """Reports, contests, decisions, bans, the audit log, words owed. Verbs are transactions, as `Store`'s. Members go by `Store.forget`'s pseudonym."""
+
+    def alias(self, actor_key: str) -> str:
+        """Always the same, and no way back. In memory."""
+
+    async def open(self, case: Case, report: Report | None = None) -> tuple[Case, bool]:
+        """The case of that target, which may be there and decided already; whether this opened it, or added a first report of that member's to it."""
+
+    async def case(self, case_id: str) -> Case:
+        """Raises NotFound."""
+
+    async def waiting(self, owner: str, limit: int = 25) -> tuple[Case, ...]:
+        """Cases of a server that nobody decided yet, oldest first."""
+
+    async def reporters(self, case_id: str) -> tuple[Report, ...]:
+        """To be told what came of it, oldest first."""
+
+    async def record(self, owner: str, actor_key: str) -> Record: ...
+
+    async def decide(
+        self, case: Case, decision: Decision, entry: Entry, *, hide: Sequence[str] = (), bans: bool = False, letters: Sequence[Letter] = ()
+    ) -> bool:
+        """Decide it, write it down, hide these jobs, ban its member for good, owe these letters: at once. False when it was decided before."""
+
+    async def allowed(self, case: Case) -> bool:
+        """Whether a case with that target was decided in its member's favour."""
+
+    async def bans(self) -> tuple[Ban, ...]:
+        """All that hold now."""
+
+    async def ban(self, owner: str, actor: Actor, until: datetime | None, entry: Entry, letters: Sequence[Letter] = ()) -> None: ...
+
+    async def unban(self, owner: str, actor_key: str, entry: Entry) -> bool:
+        """False when there was none; then nothing is written down."""
+
+    async def write_down(self, entry: Entry, letters: Sequence[Letter] = ()) -> None:
+        """In the audit log; what is owed for it with it."""
+
+    async def log(self, owner: str, *, before: str | None = None, limit: int = 20) -> tuple[Entry, ...]:
+        """The audit log of a server, newest first."""
+
+    async def jobs_in(self, place: Place, *, actor_key: str = "", since: timedelta | None = None, limit: int) -> tuple[str, ...]:
+        """Ended jobs that were asked for on that server, newest first."""
+
+    async def purge(self, job_ids: Sequence[str], entry: Entry, letters: Sequence[Letter] = ()) -> int:
+        """Hide them and write it down with how many (`count`)."""
+
+    async def stats(self, place: Place, span: timedelta) -> Stats: ...
+
+    async def post(self, letters: Sequence[Letter]) -> None:
+        """Owe these."""
+
+    async def due(self, limit: int = 50) -> tuple[Letter, ...]:
+        """Letters that are owed now, oldest first."""
+
+    async def told(self, letter: Letter, receipt: Receipt | None) -> None:
+        """A case's card stands at `receipt` from now on."""
+
+    async def put_off(self, letter_id: str, delay: timedelta) -> None:
+        """Try that letter again later (attempts + 1)."""
+
+    async def tidy(self) -> None:
+        """Forget what nobody asks for any more: cases decided half a year ago, told letters, bans that ran out. The audit log stays."""
+
+    async def kept(self, actor_key: str) -> Mapping[str, Any]:
+        """What is stored here of a member, for their export: plain JSON."""

@@ -17,12 +17,15 @@ from bot.domain import Ack, Action, Actor, Card, Command, Event, Form, Hint, Inb
 from bot.drawing import Drawing
 from bot.errors import Fault, NotFound, OutOfCredits, QueueFull, Refused, UserError
 from bot.limits import price
+from bot.moderation.policy import needs_private
+from bot.notes.moderating import report_form
 from bot.prompts import complete, layers, read
-from bot.usecases import ALWAYS, COMMANDS, OFFERED, PRESSES, commands_of, forms, imagine, preferences
+from bot.usecases import ALWAYS, COMMANDS, OFFERED, PRESSES, admin, commands_of, forms, imagine, preferences
 from bot.wishes import Standing
 
 log = structlog.get_logger(__name__)
 
+OWN_AFFAIRS = frozenset({"privacy", "help"})  #: what a banned member may still ask for
 OWN_PROMPTS = 20  #: of the newest jobs, for autocomplete
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 #: What a server forbids, and may have allowed meanwhile.
@@ -41,7 +44,9 @@ class WordUpStudio(Drawing):
         standing = self.wishes.at_hand(event.actor, event.place)
         event = _in_their_language(event, standing)
         try:
-            return self._greet(event, standing)
+            ack = self._greet(event, standing)
+            quiet = needs_private(standing.server) and ack.visibility is Visibility.PUBLIC
+            return replace(ack, visibility=Visibility.PRIVATE) if quiet else ack
         except UserError as error:
             return Ack(visibility=Visibility.PRIVATE, card=self._mistake(error, event))
         except Exception:
@@ -49,6 +54,7 @@ class WordUpStudio(Drawing):
             return Ack(visibility=Visibility.PRIVATE, card=self._mistake(Fault("error.fault"), event))
 
     def _greet(self, event: Inbound, standing: Standing) -> Ack:
+        self._need_welcome(event)
         if isinstance(event, Submit) and (command := forms.as_command(self, event)):
             event = command
         try:
@@ -84,6 +90,8 @@ class WordUpStudio(Drawing):
             if presses.is_of_server(action):
                 preferences.need_admin(event)
             return notes.ask_form(action, catalogue, standing.member, standing.server)
+        if action.verb is Verb.REPORT:
+            return report_form(action, catalogue)
         if action.verb is Verb.REGION:
             return None if self.painter is not None else notes.region_form(action, words, catalogue)
         if action.verb is Verb.ZOOM:
@@ -98,15 +106,18 @@ class WordUpStudio(Drawing):
         try:
             standing = await self.wishes.of(event.actor, event.place)
             event = _in_their_language(event, standing)
+            if self.moderation is not None:
+                await self.moderation.bans.read()
             return await self._handle(event, standing)
         except UserError as error:
-            return self._mistake(await self._explained(error, event), event)
+            return await admin.contestable(self, event, error, self._mistake(await self._explained(error, event), event))
         except Exception as error:
             full = (isinstance(error, OSError) and error.errno in _FULL) or (isinstance(error, Fault) and error.message == "error.disk_full")
             log.exception("studio.handle_failed", delivery=event.delivery_id, actor=event.actor.key)
             return self._mistake(Fault("error.disk_full" if full else "error.fault"), event)
 
     async def _handle(self, event: Inbound, standing: Standing) -> Card:
+        self._need_welcome(event)
         if isinstance(event, Submit) and (command := forms.as_command(self, event)):
             event = command
         _need_allowed(event, standing)
@@ -120,12 +131,17 @@ class WordUpStudio(Drawing):
             case Reaction():
                 return await self._act(event, presses.reaction_of(event))
 
+    def _need_welcome(self, event: Inbound) -> None:
+        """Everybody's own affairs stay open to who is banned. Raises Refused."""
+        if self.moderation is not None and not (isinstance(event, Command) and event.name in OWN_AFFAIRS):
+            self.moderation.bans.need_welcome(event.actor, event.place)
+
     async def _pressed(self, event: Press, action: Action, standing: Standing) -> Card:
         if presses.is_of_set(action):
             return await imagine.of_set(self, event, action)
         if standing.remix and action.verb in (Verb.VARY, Verb.REROLL):
             raise Refused("refused.once_more")  # another process changed it a moment ago: the greeting did not know
-        if action.verb in (Verb.REMIX, Verb.ASK):
+        if action.verb in (Verb.REMIX, Verb.ASK, Verb.REPORT):
             raise Refused("refused.once_more")  # the greeting took it for forbidden
         if action.verb in OFFERED:
             return await OFFERED[action.verb](self, event, action)

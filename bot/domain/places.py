@@ -15,6 +15,7 @@ class Actor:
     name: str = ""
     locale: str = ""  #: the language their platform shows them, as an IETF tag ("pt-BR"); empty when nobody said
     admin: bool = False  #: whether they may change this server's settings, as the platform says (never stored)
+    roles: tuple[str, ...] = field(default=(), compare=False)  #: ids of their roles there, as the platform says (never stored)
 
     @property
     def key(self) -> str:

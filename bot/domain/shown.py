@@ -42,6 +42,9 @@ class Verb(enum.StrEnum):
     COLLECT = "o"  #: everything a set of jobs made, as a zip; `job_id` names the offer
     CHOOSE = "w"  #: a setting is changed: `argument` is "name=value" of the member's own, "!name=value" of the server's
     ASK = "y"  #: opens the form that `argument` names
+    REPORT = "j"  #: a form asks what is wrong with it; then moderators are told
+    CONTEST = "l"  #: a refusal goes to the moderators; `job_id` names the offer that holds the words
+    DECIDE = "mo"  #: a moderator's: `job_id` is a case's, `argument` a `bot.domain.moderation.Decision`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

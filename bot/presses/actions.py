@@ -9,6 +9,7 @@ from bot.cards.buttons import PRIVATE
 from bot.cards.pictures import frames
 from bot.cards.room import DIRECTIONS, MOST_ZOOM, ZOOMS
 from bot.domain import GRID, Action, Actor, Artifact, Job, Origin, Reaction, Shown, Status, Verb
+from bot.domain.moderation import Decision
 from bot.errors import NotFound, Refused
 from bot.prompts.flags import plain
 
@@ -32,6 +33,7 @@ QUIET = frozenset(
     {
         *(Verb.PARAMS, Verb.CHILDREN, Verb.CANCEL, Verb.DELETE, Verb.FAVOURITE, Verb.REMIX, Verb.REGION, Verb.DESCRIBE),
         *(Verb.DISMISS, Verb.COLLECT, Verb.CHOOSE, Verb.ASK),
+        *(Verb.REPORT, Verb.CONTEST, Verb.DECIDE),
     }
 )
 
@@ -51,7 +53,7 @@ _OF_ONE = frozenset(
     {Verb.PICK, Verb.VARY, Verb.UPSCALE, Verb.CREATIVE, Verb.ZOOM, Verb.SQUARE, Verb.PAN, Verb.REGION, Verb.ANIMATE},
 )
 #: Their argument says what is meant, to its last letter: no mark of privacy follows it.
-_UNMARKED = frozenset({Verb.CHOOSE, Verb.ASK})
+_UNMARKED = frozenset({Verb.CHOOSE, Verb.ASK, Verb.DECIDE})
 
 _CHOICE = re.compile(r"(!?)([a-z]{1,20})=([^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,59}|)")
 _ASKED = re.compile(r"(!?)([a-z]{1,20})")
@@ -85,6 +87,8 @@ def _check(action: Action) -> None:
             choice_of(action)
         case Verb.ASK:
             asked_of(action)
+        case Verb.DECIDE:
+            Decision(argument)
 
 
 def reaction_of(event: Reaction) -> Action:
@@ -116,7 +120,7 @@ def is_of_set(action: Action) -> bool:
 
 def asks(action: Action) -> bool:
     """Whether its answer is a form, to be given at once (for REGION: where there is no mask painter)."""
-    return action.verb in (Verb.REMIX, Verb.REGION, Verb.ASK) or (action.verb is Verb.ZOOM and not argument_of(action))
+    return action.verb in (Verb.REMIX, Verb.REGION, Verb.ASK, Verb.REPORT) or (action.verb is Verb.ZOOM and not argument_of(action))
 
 
 def draws(action: Action) -> bool:

@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain import Status
-from bot.store import claims, gallery, keeping, wallet
+from bot.store import claims, gallery, keeping, moderating, wallet
 from bot.store.tables import jobs, posts, wallets
 from engine.api import ImagineRequest, request_to_dict
 
@@ -44,6 +44,7 @@ async def forget(db: AsyncConnection, actor_key: str, secret: bytes) -> int:
         await db.execute(delete_from(posts).where(posts.c.job_id.in_(some)))
         await db.execute(update(jobs).where(jobs.c.id.in_(some)).values(_nothing_of(nobody)))
     await keeping.forget(db, actor_key)
+    await moderating.forget(db, actor_key, nobody)
     await wallet.forget(db, actor_key, nobody)
     return count
 

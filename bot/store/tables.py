@@ -292,3 +292,99 @@ vault = Table(
     Column("key", KEY, primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
 )
+
+#: Reported pictures and contested refusals (`bot.domain.moderation`). One a target and server, decided once.
+cases = Table(
+    "cases",
+    metadata,
+    Column("id", ULID, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("owner", KEY, nullable=False),
+    Column("target", String(100), nullable=False),
+    Column("alias", KEY, nullable=False),  # the subject's pseudonym: what is left of them once they are forgotten
+    Column("subject_key", KEY, nullable=False),
+    Column("actor_platform", PLATFORM, nullable=False),
+    Column("actor_id", String(200), nullable=False),
+    Column("actor_name", String(200), nullable=False),
+    Column("actor_locale", LOCALE, nullable=False),
+    Column("job_id", ULID, nullable=False),  # empty for a contest
+    Column("words", Text, nullable=False),
+    Column("rule", String(32), nullable=False),
+    Column("reply_to", JSON, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("decision", String(16)),
+    Column("decided_at", UtcDateTime),
+    Column("post_platform", PLATFORM),
+    Column("post_channel", String(200)),
+    Column("post_handle", String(255)),
+    UniqueConstraint("owner", "target"),
+    Index("ix_cases_open", "owner", "decision", "id"),
+    Index("ix_cases_subject", "subject_key"),
+)
+
+#: Who reported a case, and what they said. A member reports it once.
+reports = Table(
+    "reports",
+    metadata,
+    Column("case_id", ULID, ForeignKey("cases.id"), nullable=False),
+    Column("alias", KEY, nullable=False),
+    Column("reporter_key", KEY, nullable=False),
+    Column("reply_to", JSON, nullable=False),  # by which they can be told
+    Column("locale", LOCALE, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("case_id", "alias"),
+    Index("ix_reports_reporter", "reporter_key"),
+)
+
+#: Who may ask for nothing on a server. Under a pseudonym: being forgotten takes no ban back.
+bans = Table(
+    "bans",
+    metadata,
+    Column("owner", KEY, nullable=False),
+    Column("alias", KEY, nullable=False),
+    Column("actor_key", KEY, nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime),
+    PrimaryKeyConstraint("owner", "alias"),
+    Index("ix_bans_actor", "actor_key"),
+)
+
+#: What was decided, set and removed, by and about whom: pseudonyms only. Rows are never changed.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", ULID, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("owner", KEY, nullable=False),
+    Column("deed", String(16), nullable=False),
+    Column("who", KEY, nullable=False),
+    Column("subject", KEY, nullable=False),
+    Column("job_id", ULID, nullable=False),
+    Column("detail", JSON, nullable=False),
+    Index("ix_audit_owner", "owner", "id"),
+    Index("ix_audit_subject", "subject", "owner"),
+)
+
+#: Words owed to moderators and members, until a chat has taken them.
+letters = Table(
+    "letters",
+    metadata,
+    Column("id", ULID, primary_key=True),
+    Column("platform", PLATFORM, nullable=False),
+    Column("reply_to", JSON, nullable=False),
+    Column("receipt", JSON(none_as_null=True)),
+    Column("case_id", ULID, nullable=False),
+    Column("member", KEY, nullable=False),
+    Column("title", String(100), nullable=False),
+    Column("text", String(100), nullable=False),
+    Column("parameters", JSON, nullable=False),
+    Column("locale", LOCALE, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("told_at", UtcDateTime),
+    Index("ix_letters_owed", "told_at", "due_at"),
+    Index("ix_letters_member", "member"),
+)

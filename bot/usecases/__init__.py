@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bot.domain import Ack, Action, Card, Command, Press, Verb, Visibility
 from bot.drawing import Drawing
 from bot.presses import asked_of, is_of_server
-from bot.usecases import imagine, looking, pictures, preferences, privacy, words
+from bot.usecases import admin, imagine, looking, pictures, preferences, privacy, words
 from bot.usecases.buttons import PRESSES
 
 __all__ = ["ALWAYS", "COMMANDS", "OFFERED", "PRESSES", "Asked", "commands_of"]
@@ -53,11 +53,13 @@ COMMANDS: Mapping[str, Asked] = {
     "web": Asked(run=looking.web),
     "verify": Asked(run=pictures.verify, greet=pictures.greet_one),
     "privacy": Asked(run=privacy.privacy, greet=privacy.greet),
+    "report": Asked(run=admin.report),
+    "admin": Asked(run=admin.admin),
     "help": Asked(run=looking.help_),
 }
 
 #: What an administrator cannot turn off or keep to a channel: the way back, and everybody's own affairs.
-ALWAYS = frozenset({"settings", "privacy", "help", "info", "cancel"})
+ALWAYS = frozenset({"admin", "settings", "privacy", "report", "help", "info", "cancel"})
 
 #: Buttons that do what a command does: turned off together.
 _LIKE: Mapping[Verb, tuple[str, ...]] = {
@@ -85,4 +87,5 @@ OFFERED: Mapping[Verb, Callable[[Drawing, Press, Action], Awaitable[Card]]] = {
     Verb.DISMISS: imagine.dismiss,
     Verb.COLLECT: imagine.collect,
     Verb.CHOOSE: preferences.choose,
+    **admin.PRESSES,
 }

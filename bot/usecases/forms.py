@@ -9,7 +9,7 @@ from bot.domain import Action, Card, Command, Shown, Submit, Verb
 from bot.drawing import Drawing, Order
 from bot.errors import Refused
 from bot.prompts import Source, Words, layered, layers, locate
-from bot.usecases import imagine, preferences, privacy
+from bot.usecases import admin, imagine, preferences, privacy
 from bot.usecases.words import BETWEEN, morphed
 from bot.wishes import Standing
 from engine.api import EngineError, ImagineRequest, MorphRequest, Part, UnsupportedOperation
@@ -26,7 +26,7 @@ def words_of(event: Submit) -> str:
 
 def given_back(event: Submit) -> str:
     """What was written in a form that is not taken, whatever it was for."""
-    return words_of(event) or next((text for name in ("value", "entries") if (text := event.values.get(name, "").strip())), "")
+    return words_of(event) or next((text for name in ("value", "entries", "reason") if (text := event.values.get(name, "").strip())), "")
 
 
 def _morph_words(event: Submit) -> str:
@@ -85,7 +85,7 @@ def action_of(event: Submit) -> Action:
         action = Action.decode(event.form)
     except ValueError:
         raise Refused("refused.unknown_form") from None
-    if action.verb not in (Verb.REMIX, Verb.VARY, Verb.REROLL, Verb.ZOOM, Verb.REGION, Verb.ASK):
+    if action.verb not in (Verb.REMIX, Verb.VARY, Verb.REROLL, Verb.ZOOM, Verb.REGION, Verb.ASK, Verb.REPORT):
         raise Refused("refused.unknown_form")
     return action
 
@@ -107,6 +107,8 @@ async def submitted(house: Drawing, event: Submit, action: Action) -> Card:
     """Raises UserError."""
     if action.verb is Verb.ASK:
         return await preferences.answered(house, event, action)
+    if action.verb is Verb.REPORT:
+        return await admin.reported(house, event, action)
     shown = await house.seen(event.actor, action.job_id)
     if (await house.wishes.of(event.actor, event.place)).owners_only:
         presses.need_owner(event.actor, shown.job)

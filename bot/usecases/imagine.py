@@ -43,12 +43,12 @@ def check(house: Drawing, event: Command, text: str) -> bool:
         can = house.capabilities(located, defaults)
         pictures = [Source(digest="", width=can.width, height=can.height, role=each.role) for each in event.uploads]
         request = resolve(located.words, can, seed=0, pictures=pictures, defaults=defaults, places=located.places)
-        house.let_pass_in_memory(event, request)
+        asked_of_moderators = house.let_pass_in_memory(event, request)
     except BadWords as error:
         if error.message in _STORED:
             return "--private" in text.casefold()
         raise
-    return len(prompts) > CONFIRM_ABOVE or any(layered(each.located.words, each.style, *wishes).private for each in prompts)
+    return asked_of_moderators or len(prompts) > CONFIRM_ABOVE or any(layered(each.located.words, each.style, *wishes).private for each in prompts)
 
 
 async def imagine(house: Drawing, event: Command) -> Card:

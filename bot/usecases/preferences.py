@@ -168,9 +168,14 @@ async def change(house: Drawing, event: Event, text: str, *, server: bool = Fals
     read = table[name](house, value)
     if read is not None and name in ("flags", "suffix", "model"):
         await _try_out(house, event, {name: read}, server=server)
-    await house.wishes.change(event.place.owner if server else event.actor.key, {name: read})
-    if server:
-        log.info("wishes.changed", server=event.place.owner, actor=event.actor.key, name=name)
+    if not server:
+        await house.wishes.change(event.actor.key, {name: read})
+        return
+    before = dict((await house.wishes.of(event.actor, event.place)).server)
+    await house.wishes.change(event.place.owner, {name: read})
+    if house.moderation is not None:
+        await house.moderation.changed(event.place.owner, event.actor, before, (await house.wishes.of(event.actor, event.place)).server)
+    log.info("wishes.changed", server=event.place.owner, actor=event.actor.key, name=name)
 
 
 async def _try_out(house: Drawing, event: Event, changes: Mapping[str, Any], *, server: bool) -> None:

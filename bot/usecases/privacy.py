@@ -53,6 +53,7 @@ async def export(house: Drawing, event: Event) -> Card:
             {"prompts": list(each.prompts), "facts": dict(each.facts), "created_at": each.created_at.isoformat()}
             for each in await house.store.offers(actor.key)
         ],
+        "moderation": dict(await house.moderation.book.kept(actor.key)) if house.moderation is not None else {},
         "wallet": (await house.wallet(actor)).balance,
         "member": {"platform": actor.platform, "id": actor.id, "name": actor.name},
     }

@@ -19,9 +19,11 @@ from tests.fakes.discord import rules
 
 SLASH = {
     *("imagine", "blend", "describe", "shorten", "morph", "history", "show", "info", "queue", "cancel", "prefer", "settings"),
-    *("styles", "lists", "models", "web", "verify", "privacy", "help"),
+    *("styles", "lists", "models", "web", "verify", "privacy", "report", "admin", "help"),
 }
-MENUS = {"Imagine from this", "Describe", "Upscale", "Remix"}
+MENUS = {"Imagine from this", "Describe", "Upscale", "Report", "Remix"}
+#: Who sees a command by default: those who manage the server, those who may time members out.
+PERMISSIONS = {"settings": 1 << 5, "admin": 1 << 40}
 #: Texts that are the same in another language: its code and the id.
 SAME = frozenset({*((code, "command.menu_remix") for code in ("de", "fr", "es", "pt-BR")), ("de", "command.menu_upscale"), ("pt-BR", "command.menu_upscale")})
 #: Discord's names of the languages we have.
@@ -150,8 +152,8 @@ async def test_a_translation_a_setting_or_nothing_at_all_changes_the_fingerprint
 async def test_only_the_servers_settings_ask_for_a_permission_and_for_a_server(english: Catalogue):
     found, _ = await told(Catalogues([english]))
     for command in found:
-        mine = command["name"] == "settings"
-        assert command["default_member_permissions"] == (1 << 5 if mine else None), "the rest is for a server's integration settings to say"
+        mine = command["name"] in PERMISSIONS
+        assert command["default_member_permissions"] == PERMISSIONS.get(command["name"]), "the rest is for a server's integration settings to say"
         assert command["contexts"] == ([0] if mine else [0, 1, 2])
         assert command["integration_types"] == ([0] if mine else [0, 1])
 

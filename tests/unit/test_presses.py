@@ -52,6 +52,7 @@ def drawable(request: Request, can: Capabilities) -> None:
         (Verb.VARY, ("", "p", "subtle", "strongp")),
         (Verb.CHOOSE, ("lane=relax", "locale=pt-BR", "locale=", "!model=sdxl-ship", "!press=owner")),
         (Verb.ASK, ("flags", "!off", "forget")),
+        (Verb.DECIDE, ("approve", "remove", "warn", "ban")),
         (Verb.SHOW, ("", "p", "set")),
     ],
 )
@@ -71,6 +72,7 @@ def test_every_argument_that_a_button_has_is_taken(verb: Verb, arguments: tuple[
         (Verb.VARY, ("wild", "subtle ")),
         (Verb.CHOOSE, ("", "lane", "=relax", "LANE=relax", "lane= relax", "lane=a\nb", "lane=" + "x" * 61, "!!lane=relax")),
         (Verb.ASK, ("", "!", "two words", "p" * 21)),
+        (Verb.DECIDE, ("", "promote", "banp", "BAN")),
     ],
 )
 def test_no_other_argument_is(verb: Verb, arguments: tuple[str, ...]):
@@ -106,7 +108,7 @@ def test_a_zoom_without_a_factor_asks_and_with_one_draws():
     asks, draws = (Action(verb=Verb.ZOOM, job_id=JOB, index=0, argument=argument) for argument in ("p", "2"))
     assert (presses.asks(asks), presses.draws(asks)) == (True, False)
     assert (presses.asks(draws), presses.draws(draws)) == (False, True)
-    assert {verb for verb in Verb if presses.asks(Action(verb=verb, job_id=JOB))} == {Verb.REMIX, Verb.REGION, Verb.ASK, Verb.ZOOM}
+    assert {verb for verb in Verb if presses.asks(Action(verb=verb, job_id=JOB))} == {Verb.REMIX, Verb.REGION, Verb.ASK, Verb.REPORT, Verb.ZOOM}
 
 
 def test_a_set_is_shown_and_stopped_in_place():

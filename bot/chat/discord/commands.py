@@ -40,6 +40,11 @@ VALUES = {
     "press": ("anyone", "owner"),
     "people": ("refuse", "degrading", "allow"),
 }
+#: What `/admin` lists. `bot.usecases.admin` reads them.
+ADMIN = (
+    *("moderators", "cases", "ban", "unban", "bans", "purge", "pause", "resume", "drain", "words", "private", "limit", "channels", "off"),
+    *("adult", "people", "edits", "artists", "announce", "stats", "log"),
+)
 STYLE, LIST = "--style ", "__"  #: what a name is completed behind
 
 
@@ -56,6 +61,7 @@ def register(tree: app_commands.CommandTree[Client], handlers: Handlers, catalog
     _questions(tree, handlers, text)
     _jobs(tree, handlers, text)
     _preferences(tree, handlers, text, catalogues)
+    _moderation(tree, handlers, text)
     _names(tree, handlers, text)
     _menus(tree, handlers, text)
     for command in tree.get_commands():
@@ -239,6 +245,25 @@ def _preferences(tree: Tree, handlers: Handlers, text: Text, catalogues: Catalog
         await handlers.commanded(interaction, "settings", events.setting(name, value))
 
 
+def _moderation(tree: Tree, handlers: Handlers, text: Text) -> None:
+    @tree.command(name="report", description=text("command.report"))
+    @describe(job=text("command.report_job"), reason=text("command.report_reason"))
+    async def report(interaction: Interaction, job: Range[str, 0, 100] = "", reason: Range[str, 0, 500] = "") -> None:
+        await handlers.commanded(interaction, "report", f"{job} {reason}".strip())
+
+    async def words(interaction: Interaction, current: str) -> list[Choice[str]]:
+        return _offered([(each, each) for each in ADMIN], current)
+
+    @tree.command(name="admin", description=text("command.admin"))
+    @describe(what=text("command.admin_what"), text=text("command.admin_text"))
+    @autocomplete(what=words)
+    @default_permissions(moderate_members=True)
+    @allowed_contexts(guilds=True, dms=False, private_channels=False)
+    @allowed_installs(guilds=True, users=False)
+    async def admin(interaction: Interaction, what: str = "", text: Range[str, 0, 1500] = "") -> None:
+        await handlers.commanded(interaction, "admin", f"{what} {text}".strip())
+
+
 def _names(tree: Tree, handlers: Handlers, text: Text) -> None:
     """What is kept under a name: styles, and lists for `__name__`."""
     actions = [Choice(name=text("command.action_save"), value="save"), Choice(name=text("command.action_drop"), value="drop")]
@@ -278,6 +303,10 @@ def _menus(tree: Tree, handlers: Handlers, text: Text) -> None:
     @tree.context_menu(name=text("command.menu_upscale"))
     async def upscale(interaction: Interaction, message: discord.Message) -> None:
         await handlers.on_message(interaction, "upscale", message)
+
+    @tree.context_menu(name=text("command.menu_report"))
+    async def report_it(interaction: Interaction, message: discord.Message) -> None:
+        await handlers.on_message(interaction, "report", message)
 
     @tree.context_menu(name=text("command.menu_remix"))
     async def remix(interaction: Interaction, message: discord.Message) -> None:

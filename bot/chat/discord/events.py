@@ -68,7 +68,8 @@ def actor(interaction: discord.Interaction[Any]) -> Actor:
     """Who acts, in which language, and whether the server lets them manage it."""
     user, allowed = interaction.user, interaction.permissions
     admin = interaction.guild_id is not None and (allowed.manage_guild or allowed.administrator)
-    return Actor(platform=PLATFORM, id=str(user.id), name=user.display_name, locale=str(interaction.locale), admin=admin)
+    roles = tuple(str(each.id) for each in user.roles) if isinstance(user, discord.Member) else ()
+    return Actor(platform=PLATFORM, id=str(user.id), name=user.display_name, locale=str(interaction.locale), admin=admin, roles=roles)
 
 
 def can_post(interaction: discord.Interaction[Any]) -> bool:

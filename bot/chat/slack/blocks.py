@@ -26,7 +26,7 @@ _ABREAST = 5  #: buttons that stand beside each other on a phone held sideways; 
 #: The words of /wordup; /imagine stands for itself.
 SUBCOMMANDS = (
     *("blend", "describe", "shorten", "morph", "history", "show", "info", "queue", "cancel", "upscale", "prefer", "settings"),
-    *("styles", "lists", "models", "web", "verify", "privacy", "remix", "help"),
+    *("styles", "lists", "models", "web", "verify", "privacy", "remix", "report", "admin", "help"),
 )
 _COMMANDS = re.compile(rf"(?<![\w/])/({'|'.join(SUBCOMMANDS)})\b(?!/)")
 _ALIKE = str.maketrans({"*": "∗", "`": "ˋ", "~": "∼"})

@@ -1,0 +1,268 @@
+"""What is done about reports, contested refusals and members who misbehave: writes it down, and owes people a word. Made by `bot.app`, for `bot.usecases`.
+
+Who may do it is asked before, by `bot.usecases.admin`; what a decision does is `bot.domain.moderation.outcome`'s to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from bot.domain import Actor, Card, Offer, Place, Receipt, ReplyTo, Shown, Verb
+from bot.domain.moderation import (
+    Case,
+    Decision,
+    Deed,
+    Entry,
+    Kind,
+    Letter,
+    Outcome,
+    Record,
+    Report,
+    need_contestable,
+    need_reporter,
+    outcome,
+)
+from bot.errors import NotFound, Refused
+from bot.messages import Catalogues
+from bot.moderation.bans import Bans
+from bot.moderation.policy import loosens
+from bot.notes.moderating import case_card
+from bot.ports import Blobs, CaseBook, Store
+
+log = structlog.get_logger(__name__)
+
+PURGED = 500  #: jobs that one purge takes
+_ENLARGED = frozenset({Verb.PICK.value, Verb.UPSCALE.value, Verb.CREATIVE.value})  #: children that show the same picture
+_SIZES = 50  #: of one picture, at most
+
+
+class Moderation:
+    """`wake`: called when a letter is owed."""
+
+    def __init__(
+        self,
+        book: CaseBook,
+        store: Store,
+        blobs: Blobs,
+        catalogues: Catalogues,
+        *,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], str],
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.book, self.bans = book, Bans(book, clock)
+        self._store, self._blobs, self._catalogues = store, blobs, catalogues
+        self._clock, self._new_id = clock, new_id
+        self.wake = wake
+
+    async def start(self) -> None:
+        """Once the store is open, and before anybody is greeted."""
+        await self.bans.read(now=True)
+
+    # ------------------------------------------------------------------------------------------ what members send
+
+    async def report(self, reporter: Actor, place: Place, reply_to: ReplyTo, shown: Shown, reason: str) -> Case:
+        """A picture goes to the moderators of the server where it was asked for. Raises Refused: not one's own, and only where there are moderators.
+
+        A case that was decided comes back as it was decided.
+        """
+        job = shown.job
+        need_reporter(reporter, place, job.actor, job.place)
+        channel = await self._channel(job.place.owner)
+        owners, _ = await self._store.reply_to(job.id)
+        new = self._case(Kind.REPORT, job.place.owner, job.actor, replace(tokenless(owners), user=owners.user or job.actor.id), job_id=job.id)
+        case, joined = await self.book.open(new, Report(actor=reporter, reply_to=tokenless(reply_to), reason=" ".join(reason.split())))
+        if joined:
+            await self._tell_moderators(case, channel)
+            log.info("moderation.reported", case=case.id, job=job.id, reports=case.reports)
+        return case
+
+    async def contest(self, member: Actor, place: Place, reply_to: ReplyTo, offer: Offer) -> Case:
+        """Words that were refused go to the moderators. Raises Refused for a rule that nobody contests, and where there are no moderators."""
+        rule = str(offer.facts.get("rule", ""))
+        need_contestable(rule)
+        channel = await self._channel(place.owner)
+        case, opened = await self.book.open(self._case(Kind.CONTEST, place.owner, member, tokenless(reply_to), words="\n".join(offer.prompts), rule=rule))
+        if opened:
+            await self._tell_moderators(case, channel)
+            log.info("moderation.contested", case=case.id, rule=rule)
+        return case
+
+    async def allows(self, member: Actor, place: Place, rule: str, words: str) -> bool:
+        """Whether moderators of this server let this member have these words drawn, though that rule is against it. Raises Fault."""
+        if not place.owner:
+            return False
+        return await self.book.allowed(self._case(Kind.CONTEST, place.owner, member, ReplyTo(platform=member.platform), words=words, rule=rule))
+
+    # ------------------------------------------------------------------------------------------ what moderators do
+
+    async def decide(self, case: Case, decision: Decision, by: Actor) -> Case:
+        """Do it, whoever may. Raises Refused where it was decided before."""
+        does = outcome(case.kind, decision)
+        hidden = await self._sizes(case.job_id) if does.hides else ()
+        letters = [*self._to_people(case, does, await self.book.reporters(case.id)), *[await self._taken_down(shown) for shown in hidden]]
+        detail = {"case": case.id, "kind": case.kind.value, "rule": case.rule}
+        entry = self._entry(case.owner, Deed(decision.value), by, detail={name: value for name, value in detail.items() if value})
+        letters.append(await self._card_letter(case))
+        ids = [shown.job.id for shown in hidden]
+        if not await self.book.decide(case, decision, entry, hide=ids, bans=does.bans, letters=[each for each in letters if each is not None]):
+            raise Refused("refused.decided_before")
+        if does.bans:
+            await self.bans.read(now=True)
+        self.wake()
+        log.info("moderation.decided", case=case.id, decision=decision.value, hidden=len(ids))
+        return await self.book.case(case.id)
+
+    async def ban(self, owner: str, member: Actor, until: datetime | None, by: Actor, reply_to: ReplyTo) -> None:
+        """`reply_to`: by which the member can be told."""
+        wait = (until - self._clock()).total_seconds() if until else None
+        text = "letter.banned_until" if until else "letter.banned"
+        letter = self._letter(reply_to, member, text, **({"wait": wait} if until else {}))
+        await self.book.ban(owner, member, until, self._entry(owner, Deed.BAN, by, detail={"seconds": wait}), [letter])
+        await self.bans.read(now=True)
+        self.wake()
+
+    async def unban(self, owner: str, member_key: str, by: Actor) -> bool:
+        """False when they were not banned."""
+        done = await self.book.unban(owner, member_key, self._entry(owner, Deed.UNBAN, by))
+        await self.bans.read(now=True)
+        return done
+
+    async def purge(self, place: Place, by: Actor, *, member: str = "", since: timedelta | None = None) -> tuple[tuple[str, ...], bool]:
+        """Hide the newest PURGED ended jobs of a member (an `Actor.key`) or a span on this server; which, and whether there are more."""
+        ids = await self.book.jobs_in(place, actor_key=member, since=since, limit=PURGED + 1)
+        taken = ids[:PURGED]
+        letters = [each for job_id in taken if (each := await self._taken_down_at(job_id)) is not None]
+        detail = {"seconds": since.total_seconds()} if since is not None else {}
+        entry = self._entry(place.owner, Deed.PURGE, by, subject=self.book.alias(member) if member else "", detail=detail)
+        await self.book.purge(taken, entry, letters)
+        self.wake()
+        return taken, len(ids) > PURGED
+
+    async def announce(self, place: Place, by: Actor, places: Iterable[ReplyTo], words: str) -> int:
+        """A word to all, in each of these channels; how many."""
+        locale = by.locale
+        letters = [
+            Letter(id=self._new_id(), reply_to=each, title="letter.announcement", text="letter.words", parameters={"words": words}, locale=locale)
+            for each in places
+        ]
+        await self.book.write_down(self._entry(place.owner, Deed.ANNOUNCE, by, detail={"channels": len(letters)}), letters)
+        self.wake()
+        return len(letters)
+
+    async def changed(self, owner: str, by: Actor, before: Mapping[str, Any], after: Mapping[str, Any], deed: Deed = Deed.SET) -> None:
+        """A server's settings were changed: what was and what is goes into the audit log, and whether it loosens anything. Settings hold no member's words."""
+        names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+        said = {name: {"before": before.get(name), "after": after.get(name)} for name in names}
+        detail = {"names": ", ".join(names), "loosens": any(loosens(name, before, after) for name in names), "settings": said}
+        await self.book.write_down(self._entry(owner, deed, by, detail=detail))
+
+    # ------------------------------------------------------------------------------------------ cards
+
+    async def card(self, case_id: str) -> tuple[Card, Receipt | None]:
+        """See `bot.moderation.mail.CaseCard`. In the language of whoever chose the channel. Raises NotFound."""
+        case = await self.book.case(case_id)
+        shown, data = await self._pictures(case)
+        settings = await self._store.preferences(case.owner)
+        record = await self.book.record(case.owner, case.subject.key) if case.subject.id else Record()
+        return case_card(case, record, self._catalogues.of(str(settings.get("moderators_locale", ""))), shown, data), case.receipt
+
+    async def _pictures(self, case: Case) -> tuple[Shown | None, bytes]:
+        """The picture itself: a chat may not be able to read another member's."""
+        if not case.job_id:
+            return None, b""
+        try:
+            shown = await self._store.shown(case.job_id)
+            first = min(shown.artifacts, key=lambda each: (each.index != -1, each.index), default=None)
+            return shown, await self._blobs.get(first.digest) if first else b""
+        except (NotFound, KeyError):
+            return None, b""
+
+    # ------------------------------------------------------------------------------------------ parts
+
+    async def channel(self, owner: str) -> str:
+        """Of a server's moderators, as `Place.channel` has it; empty where there is none."""
+        return str((await self._store.preferences(owner)).get("moderators", "")) if owner else ""
+
+    async def _channel(self, owner: str) -> ReplyTo:
+        """Where its moderators are told. Raises Refused where there is nowhere."""
+        chosen = await self._store.preferences(owner) if owner else {}
+        if not chosen.get("moderators"):
+            raise Refused("refused.no_moderators")
+        return ReplyTo(platform=owner.split(":")[1], channel=str(chosen.get("moderators_address") or chosen["moderators"]))
+
+    async def _tell_moderators(self, case: Case, channel: ReplyTo) -> None:
+        await self.book.post([Letter(id=self._new_id(), reply_to=channel, case_id=case.id)])
+        self.wake()
+
+    async def _card_letter(self, case: Case) -> Letter | None:
+        """What changes the case's card. It may be on its way there just now: where it stands is looked up when this is told."""
+        try:
+            there = await self._channel(case.owner)
+        except Refused:
+            if case.receipt is None:
+                return None
+            there = ReplyTo(platform=case.receipt.platform, channel=case.receipt.channel)
+        return Letter(id=self._new_id(), reply_to=there, case_id=case.id)
+
+    def _case(self, kind: Kind, owner: str, subject: Actor, reply_to: ReplyTo, **more: Any) -> Case:
+        return Case(id=self._new_id(), kind=kind, owner=owner, subject=subject, reply_to=reply_to, opened_at=self._clock(), **more)
+
+    def _entry(self, owner: str, deed: Deed, by: Actor, *, subject: str = "", detail: dict[str, Any] | None = None) -> Entry:
+        who = self.book.alias(by.key)
+        return Entry(id=self._new_id(), owner=owner, deed=deed, who=who, subject=subject, detail=detail or {}, at=self._clock())
+
+    def _letter(self, reply_to: ReplyTo, to: Actor, text: str, **parameters: Any) -> Letter:
+        there = replace(tokenless(reply_to), user=reply_to.user or to.id)
+        return Letter(id=self._new_id(), reply_to=there, member=to.key, title="letter.title", text=text, parameters=parameters, locale=to.locale)
+
+    def _to_people(self, case: Case, does: Outcome, reporters: Sequence[Report]) -> list[Letter | None]:
+        letters: list[Letter | None] = []
+        if does.to_member and case.subject.id:
+            letters.append(self._letter(case.reply_to, case.subject, does.to_member))
+        if does.to_reporters:
+            letters += [self._letter(each.reply_to, each.actor, does.to_reporters) for each in reporters]
+        return letters
+
+    async def _sizes(self, job_id: str) -> tuple[Shown, ...]:
+        """The reported picture, what it was enlarged from, and everything that is only an enlargement of it. None where it is gone already."""
+        try:
+            root = await self._store.shown(job_id)
+        except NotFound:
+            return ()
+        index: int | None = None  # which of the root's pictures it is; None: all of them were reported
+        while (origin := root.job.parent) is not None and origin.verb in _ENLARGED:
+            try:
+                root, index = await self._store.shown(origin.job_id), origin.index
+            except NotFound:
+                break
+        found, left = {root.job.id: root}, [root]
+        while left and len(found) < _SIZES:
+            of = left.pop()
+            for child in of.children:
+                same = child.parent is not None and child.parent.verb in _ENLARGED and (of is not root or index in (None, child.parent.index))
+                if same and child.status.ended and child.id not in found:
+                    found[child.id] = await self._store.shown(child.id)
+                    left.append(found[child.id])
+        return tuple(found.values())
+
+    async def _taken_down(self, shown: Shown) -> Letter | None:
+        return await self._taken_down_at(shown.job.id, shown.job.actor.locale)
+
+    async def _taken_down_at(self, job_id: str, locale: str = "") -> Letter | None:
+        """What takes the place of a picture's card, where that stands for others to see."""
+        reply_to, receipt = await self._store.reply_to(job_id)
+        if receipt is None or not receipt.channel:
+            return None
+        there = ReplyTo(platform=receipt.platform, channel=reply_to.channel, can_post=False)
+        return Letter(id=self._new_id(), reply_to=there, receipt=receipt, title="letter.removed_title", text="letter.removed_text", locale=locale)
+
+
+def tokenless(reply_to: ReplyTo) -> ReplyTo:
+    """For later: by the bot's own means, or directly."""
+    return replace(reply_to, token="", expires_at=None, uses_left=None, delivery="")
