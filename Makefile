@@ -47,6 +47,7 @@ ifndef QUICK
 	$(PY) -m benchmarks.chats
 	$(PY) -m benchmarks.company
 	$(PY) -m benchmarks.grammar
+	$(PY) -m benchmarks.gate
 endif
 
 pocket: $(VENV)/.installed  ## train the pocket model again from registry packages (hours on a CPU; WORK=dir keeps its state)

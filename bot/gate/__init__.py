@@ -2,6 +2,8 @@
 
 `letters` reads words as a person would (look-alikes, digits for letters, gaps), `terms` finds words and phrases in them, `rules` decides. The word lists that
 ship are `words.toml`, `artists.txt` and `people.txt` beside this file. What it cannot do is said in `rules`.
+
+The output gate, which looks at pictures, is `output` and `classifier`. They are imported by name: who only reads words loads no Pillow.
 """
 
 from bot.gate.asking import asked_of, from_outside

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator
+from functools import cache
 from importlib import resources
 from typing import Protocol
 
@@ -50,6 +51,12 @@ class OpenNsfw:
 
     def __call__(self, picture: Image.Image) -> float:
         return float(self._network.classify(picture).nsfw)
+
+
+@cache
+def open_nsfw() -> OpenNsfw:
+    """The one of this process, loaded when it is first asked for: it keeps nothing of what it has seen. Raises NoClassifier, and tries again next time."""
+    return OpenNsfw()
 
 
 def views(picture: Image.Image) -> Iterator[Image.Image]:

@@ -22,7 +22,7 @@ from PIL import Image
 from bot.domain import Said
 from bot.errors import Refused
 from bot.gate import classifier
-from bot.gate.classifier import Classifier, OpenNsfw
+from bot.gate.classifier import Classifier, open_nsfw
 from bot.gate.rules import Answer, Asked, Gate, Policy, Rule, Sexual, Verdict
 from engine import codec
 from engine.api import Progress, Report
@@ -92,7 +92,7 @@ class Held(Exception):
 class OutputGate:
     """Safe to share within one event loop. `start` it before anything is asked."""
 
-    def __init__(self, words: Gate, bounds: Bounds | None = None, *, load: Callable[[], Classifier] = OpenNsfw, patience: float = PATIENCE) -> None:
+    def __init__(self, words: Gate, bounds: Bounds | None = None, *, load: Callable[[], Classifier] = open_nsfw, patience: float = PATIENCE) -> None:
         """`words`: the prompt gate, which knows words for the young. `load` is called on the gate's thread. `patience`: seconds."""
         self._words, self.bounds, self._load, self._patience = words, bounds or Bounds(), load, patience
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gate")
