@@ -138,11 +138,11 @@ async def test_what_was_drawn_while_the_database_was_away_is_kept_for_a_while(
     monkeypatch.setattr("bot.workshop.PATIENCE", 0.1)
     works, left = store.finish, [fails]
 
-    async def flaky(*args: Any) -> bool:
+    async def flaky(*args: Any, **more: Any) -> bool:
         if left[0]:
             left[0] -= 1
             raise Fault("fault.database", detail="gone")
-        return await works(*args)
+        return await works(*args, **more)
 
     monkeypatch.setattr(store, "finish", flaky)
     engine, blobs = FakeEngine(), DiskBlobs(tmp_path / "blobs")

@@ -115,10 +115,10 @@ async def test_the_last_write_is_not_interrupted(house: House, monkeypatch: pyte
     writing, go_on = asyncio.Event(), asyncio.Event()
     finish = house.store.finish
 
-    async def slow(*args: object) -> bool:
+    async def slow(*args: object, **more: object) -> bool:
         writing.set()
         await go_on.wait()
-        return await finish(*args)  # type: ignore[arg-type]
+        return await finish(*args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(house.store, "finish", slow)
     drawing = asyncio.create_task(house.workshop.draw(job))
