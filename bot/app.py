@@ -22,8 +22,9 @@ from bot import lists
 from bot.board import Board
 from bot.chat.web import links, signin
 from bot.chat.web.server import WebAdapter
-from bot.domain import Actor, Card, Limits
-from bot.gate import Gate, People, Policy, Sexual
+from bot.domain import Actor, Card, Job, Limits
+from bot.gate import Gate, People, Policy, Sexual, policy_of
+from bot.gate.output import Bounds, OutputGate
 from bot.messages import Catalogues
 from bot.moderation.doing import Moderation
 from bot.moderation.mail import Mail
@@ -170,7 +171,10 @@ class App:
         self.board = Board()
         self.provenance = make_provenance(settings, clock)
         self.monitor = Monitor(self.store, self.engine, host=settings.metrics_host, port=settings.metrics_port, clock=clock)
-        workshop = Workshop(self.store, self.blobs, self.engine, self.board, worker=worker, provenance=self.provenance)
+        gate = Gate.load(artists=settings.gate_artists_file, people=settings.gate_people_file)
+        bounds = Bounds(doubtful=settings.output_doubtful, sexual=settings.output_sexual)
+        self.output = OutputGate(gate, bounds) if settings.output_gate else None
+        workshop = Workshop(self.store, self.blobs, self.engine, self.board, worker=worker, provenance=self.provenance, output=self.output, policy=self._policy)
         self.queue = Queue(
             self.store,
             self.engine,
@@ -181,7 +185,13 @@ class App:
             changed=lambda job: self.board.changed(job.id, job.actor.key),
         )
         self.moderation = Moderation(
-            SqlCaseBook(self.store, load_secret(settings.data_dir)), self.store, self.blobs, self.catalogues, clock=clock, new_id=new_id
+            SqlCaseBook(self.store, load_secret(settings.data_dir)),
+            self.store,
+            self.blobs,
+            self.catalogues,
+            clock=clock,
+            new_id=new_id,
+            seen=self.monitor.moderated,
         )
         self.studio = WordUpStudio(
             self.store,
@@ -195,6 +205,10 @@ class App:
                 per_hour=settings.credits_per_hour,
                 queued_per_actor=settings.queued_per_member,
                 queued_total=settings.queued_total,
+                queued_per_server=settings.queued_per_server,
+                server_per_hour=settings.server_credits_per_hour,
+                total_per_hour=settings.total_credits_per_hour,
+                account_days=settings.discord_account_days,
             ),
             clock=clock,
             new_id=new_id,
@@ -203,12 +217,14 @@ class App:
             lists={**lists.of_model(self.engine.models()[0]), **lists.of_folder(settings.data_dir / "wildcards")},
             retention=settings.retention_days,
             moderation=self.moderation,
+            told=self.monitor.refused,
             public_url=settings.public_url or None,
             watts=settings.watts,
             link=self._way_in if settings.web and settings.public_url else None,
             painter=self._way_to_paint if settings.web and settings.public_url else None,
             provenance=self.provenance,
-            gate=Gate.load(artists=settings.gate_artists_file, people=settings.gate_people_file),
+            gate=gate,
+            output=self.output,
             policy=Policy(
                 sexual=Sexual(settings.gate_sexual),
                 people=People(settings.gate_people),
@@ -260,6 +276,10 @@ class App:
         """True the first time a one-time link is used."""
         return not await self.store.seen("sign-in", link)
 
+    async def _policy(self, job: Job) -> Policy:
+        """What holds where it was asked for, now."""
+        return policy_of((await self.studio.wishes.of(job.actor, job.place)).server, job.place, self.studio.policy)
+
     async def render(self, job_id: str) -> Card:
         """A job's card as its owner sees it now."""
         shown = await self.store.shown(job_id)
@@ -275,6 +295,9 @@ class App:
                 await part.start()
                 stack.push_async_callback(part.aclose)
             await self.provenance.start()
+            if self.output is not None:
+                stack.callback(self.output.close)
+                await self.output.start()
             await self.studio.start()
             stack.push_async_callback(self.engine.aclose)
             stack.push_async_callback(self.studio.aclose)

@@ -18,6 +18,7 @@ import typer
 from pydantic import ValidationError
 
 from bot import __version__
+from bot.audit_bias import add_to as add_audit_to
 from bot.backup_cli import add_to as add_backup_to
 from bot.errors import BotError
 from bot.logs import set_up
@@ -45,6 +46,7 @@ def _settings(**changes: Any) -> Settings:
 
 app.add_typer(models_group(_settings), name="models")
 add_backup_to(app, _settings)
+add_audit_to(app, _settings)
 add_verify_to(app, _settings)
 
 
@@ -129,6 +131,7 @@ def imagine(
     """Draw here and now, without the bot's queue or history. One picture a prompt unless --n says more."""
     from rich.console import Console
 
+    from bot.gate.classifier import NoClassifier
     from bot.once import Once
 
     _imported()
@@ -140,6 +143,9 @@ def imagine(
         with tempfile.TemporaryDirectory(prefix="wordup-") as folder:
             once = Once(_settings(), Path(folder), console, output, show=show)
             code = asyncio.run(once.draw(words, {role: [(each.name, each.read_bytes()) for each in paths] for role, paths in files.items()}))
+    except NoClassifier as error:
+        console.print(f"Word Up! cannot start: {error}", markup=False)
+        code = 1
     except OSError as error:
         console.print(f"The picture could not be read or written: {error}", markup=False)
         code = 1

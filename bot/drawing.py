@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -16,7 +17,8 @@ from bot.cards import WATTS
 from bot.clicks import Clicks
 from bot.domain import Actor, Artifact, Card, Event, Job, Limits, Offer, Origin, Shown, Style, Submission, Upload
 from bot.errors import BadWords, NotFound, Refused
-from bot.gate import Answer, Asked, Gate, Policy, Rule, Verdict, asked_of, from_outside, policy_of, refusal
+from bot.gate import Answer, Asked, Gate, Policy, Rule, Sexual, Verdict, asked_of, from_outside, policy_of, refusal
+from bot.gate.output import OutputGate
 from bot.limits import price
 from bot.messages import Catalogues
 from bot.moderation.doing import Moderation
@@ -76,8 +78,10 @@ class Drawing(Queries):
         painter: Callable[[Actor, str, int], str] | None = None,
         provenance: Provenance | None = None,
         gate: Gate | None = None,
+        output: OutputGate | None = None,
         policy: Policy | None = None,
         moderation: Moderation | None = None,
+        told: Callable[[str], None] = lambda message: None,
     ) -> None:
         """`model` is the default one's name (empty: the shelf's first). `watts`: what the machine takes while it draws. `lists`: the operator's wildcards.
         `retention`: days that ended jobs are kept; 0: for ever.
@@ -85,12 +89,13 @@ class Drawing(Queries):
         `link` makes a one-time address that signs a member in to the studio page, `painter` one that opens a picture of a job in the mask painter.
         `provenance` reads what pictures say of themselves; None: nobody can. `gate` says which words are not drawn (None: the lists that ship), by the
         operator's `policy` and what each server makes of it. `moderation`: where reports go and bans are known; None: there is none.
+        `told`: called with the id of each mistake and refusal that a member is told.
         """
         super().__init__(store, blobs, engine, queue, board, catalogues, limits, clock=clock, public_url=public_url, watts=watts)
         self.uploads, self.provenance = Uploads(blobs), provenance
-        self.gate, self.policy = gate or Gate.load(), policy or Policy()
+        self.gate, self.policy, self.output = gate or Gate.load(), policy or Policy(), output
         self.new_id, self.new_seed, self.default_model, self.lists = new_id, new_seed, model, dict(lists or {})
-        self.link, self.painter, self.retention, self.moderation = link, painter, retention, moderation
+        self.link, self.painter, self.retention, self.moderation, self.told = link, painter, retention, moderation, told
         self.wishes, self.clicks = Wishes(store, clock), Clicks(clock)
 
     async def start(self) -> None:
@@ -117,12 +122,16 @@ class Drawing(Queries):
             raise Refused("refused.no_model")
         return choose_model(located.words, models, default=self.default_model, defaults=defaults, places=located.places)
 
-    async def keep(self, uploads: Sequence[Upload]) -> tuple[Source, ...]:
+    async def keep(self, event: Event, uploads: Sequence[Upload]) -> tuple[Source, ...]:
         """Check and store the pictures among them, in their order. Raises BadPicture, Refused, OSError."""
         pictures = [each for each in uploads if each.role != "list"]
         if len(pictures) > MOST_PICTURES:
             raise Refused("refused.too_many_pictures", count=len(pictures), limit=MOST_PICTURES)
-        return tuple([replace(await self.uploads.keep(each), role=each.role) for each in pictures])
+        admit = None
+        if self.output is not None:
+            policy = policy_of((await self.wishes.of(event.actor, event.place)).server, event.place, self.policy)
+            admit = partial(self.output.admit, policy=policy)
+        return tuple([replace(await self.uploads.keep(each, admit), role=each.role) for each in pictures])
 
     async def drawn(self, shown: Shown, index: int) -> tuple[ImagineRequest, Artifact]:
         """The request a picture was drawn by and the picture as drawn, looking through upscales. Raises Refused, NotFound."""
@@ -285,6 +294,7 @@ class Drawing(Queries):
         return price(order.request, self.model_of(order.request.model), relaxed=order.relaxed)
 
     def _job(self, event: Event, order: Order, batch: str) -> Job:
+        policy = policy_of(self.wishes.at_hand(event.actor, event.place).server, event.place, self.policy)
         return Job(
             id=self.new_id(),
             request=order.request,
@@ -297,6 +307,7 @@ class Drawing(Queries):
             relaxed=order.relaxed,
             hidden=order.hidden,
             batch=batch,
+            adult=policy.sexual is Sexual.ALLOW,
             created_at=self.clock(),
         )
 

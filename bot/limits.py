@@ -11,9 +11,9 @@ A relaxed job pays half (`price`), because it uses what nobody else wants just t
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from bot.domain import Limits
+from bot.domain import Actor, Limits
 from engine.api import ENLARGING, Capabilities, ImagineRequest, MorphRequest, Request, UpscaleRequest
 from engine.checks import finished_by
 from engine.efforts import usual
@@ -22,6 +22,7 @@ GRID_OF = 4  #: pictures
 SIGHT_STEPS = 3.0  #: a step that is also looked at (decoded, and scored with gradients) costs as much as this many
 QUANTUM = 1 / 256  #: credits; costs are rounded up to it, so that their sums and differences are exact in floating point
 RELAXED = 0.5  #: what a relaxed job costs, of the full price
+DISCORD_BEGAN = datetime(2015, 1, 1, tzinfo=UTC)  #: what the times in Discord's ids count from
 RELAX_PATIENCE = timedelta(minutes=10)  #: how long a relaxed job lets others go first
 
 #: About sixty grids at hand, thirty more an hour: nobody notices until they leave a script running.
@@ -83,6 +84,20 @@ def megapixel_steps_per_credit(capabilities: Capabilities) -> float:
 def seconds_per_credit(capabilities: Capabilities, pace: float) -> float:
     """Device seconds a credit of this model's work takes; `pace` is `Engine.pace`: seconds a megapixel-step."""
     return megapixel_steps_per_credit(capabilities) * pace / capabilities.cost_factor
+
+
+def account_since(actor: Actor) -> datetime | None:
+    """When the member's account was made, as far as its id says: Discord's are snowflakes (https://discord.com/developers/docs/reference#snowflakes)."""
+    if actor.platform != "discord" or not (actor.id.isascii() and actor.id.isdigit() and int(actor.id) < 2**63):
+        return None
+    return DISCORD_BEGAN + timedelta(milliseconds=int(actor.id) >> 22)
+
+
+def until_old_enough(actor: Actor, days: int, now: datetime) -> timedelta | None:
+    """How long until the account is `days` old; None when it is, or nobody knows."""
+    since = account_since(actor)
+    left = since + timedelta(days=days) - now if since is not None and days else timedelta(0)
+    return left if left > timedelta(0) else None
 
 
 def _enlarging(width: float, height: float, factor: float) -> float:

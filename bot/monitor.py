@@ -12,7 +12,9 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from bot.domain import Job
+from bot.domain.moderation import Decision, Kind
 from bot.errors import BotError
+from bot.gate import Rule
 from bot.ports import Store
 from engine.api import Engine
 
@@ -20,6 +22,8 @@ log = structlog.get_logger(__name__)
 LAG_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 DATABASE_PATIENCE = 2.0  #: seconds that these pages wait for it
 WAIT_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 20, 60, 180, 600, 3600)
+#: What the gates refuse by: rules about words, and what pictures that were sent or drawn are held back for.
+REFUSED_BY = (*(rule.value for rule in Rule), "upload", "upload_unseen", "picture", "picture_minors", "picture_edits", "unseen")
 
 
 class Monitor:
@@ -42,6 +46,15 @@ class Monitor:
         self._wait = Histogram("wordup_wait_seconds", "From accepted to drawing", registry=reg, buckets=WAIT_BUCKETS)
         self._draw = Histogram("wordup_draw_seconds", "From drawing to the end", registry=reg, buckets=WAIT_BUCKETS)
         self._ended = Counter("wordup_jobs_ended", "Jobs by how they ended", ["outcome"], registry=reg)
+        self._refused = Counter("wordup_gate_refusals", "What the gates refused, by rule", ["rule"], registry=reg)
+        self._reports = Counter("wordup_reports", "Reports of pictures, and refusals that were contested", ["kind"], registry=reg)
+        self._decided = Counter("wordup_decisions", "What moderators decided", ["kind", "decision"], registry=reg)
+        for rule in REFUSED_BY:  # a rate needs the nought it begins at
+            self._refused.labels(rule)
+        for kind in Kind:
+            self._reports.labels(kind)
+            for decision in Decision:
+                self._decided.labels(kind, decision)
         self._database = Gauge("wordup_database_up", "Whether the database answered just now", registry=reg)
         self.lag = Histogram("wordup_event_loop_lag_seconds", "How late the event loop wakes", registry=reg, buckets=LAG_BUCKETS)
         self.url = ""
@@ -69,9 +82,25 @@ class Monitor:
     async def _outcome(self, job: Job) -> str:
         """How it ended; "unknown" where it was deleted meanwhile or the database is away: the drawing was in order all the same."""
         try:
-            return (await self._store.shown(job.id)).job.status
+            ended = (await self._store.shown(job.id)).job
         except BotError:
             return "unknown"
+        if ended.error is not None:
+            self.refused(ended.error.message)  # what was drawn, and is not shown
+        return ended.status
+
+    def refused(self, message: str) -> None:
+        """What a member was told, by its id: counted where a gate refused."""
+        rule = message.partition(".gate_")[2]
+        if rule in REFUSED_BY:
+            self._refused.labels(rule).inc()
+
+    def moderated(self, kind: Kind, decision: Decision | None) -> None:
+        """Something was reported or contested (None), or decided."""
+        if decision is None:
+            self._reports.labels(kind).inc()
+        else:
+            self._decided.labels(kind, decision).inc()
 
     def ready(self) -> None:
         """From now on /healthz says ok."""

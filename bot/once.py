@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -77,6 +79,8 @@ class Once:
 
     def _alone(self) -> Settings:
         usual = self._settings
+        with contextlib.suppress(OSError):  # no bot ran here yet, or it is somebody else's: then an authority of this one picture's own signs
+            shutil.copytree(usual.data_dir / "signing", self._folder / "signing")
         changes: dict[str, Any] = {
             "models_file": usual.models_list,
             "models_dir": usual.models_store,
@@ -89,6 +93,7 @@ class Once:
             "metrics_port": -1,
             "credits_cap": 1e9,
             "credits_per_hour": 1e9,
+            "total_credits_per_hour": 0.0,
         }
         return usual.model_copy(update=changes)
 
@@ -103,7 +108,7 @@ class Once:
         self._say(f"{output}  (seed {seeds}, {shown.job.device_seconds:.1f} s)")
         if clip is not None:
             self._say(f"{clip}  (how it took shape)")
-        if self._show and sys.stdout.isatty():
+        if self._show and not shown.job.hidden and sys.stdout.isatty():
             sys.stdout.write(inline_picture(output.read_bytes(), dict(os.environ)))
 
     def _print(self, card: Card, *, wrong: bool) -> None:

@@ -182,8 +182,8 @@ class Store(Memos, Protocol):
     async def submit(self, submission: Submission) -> Accepted:
         """Write delivery, jobs, wallet reservation and ReplyTo at once, or nothing: of several jobs all are accepted, or none.
 
-        A delivery seen before returns its jobs with `again`. Raises OutOfCredits(cost, balance, wait, cap), of all jobs together, and
-        QueueFull(limit, count, room).
+        A delivery seen before returns its jobs with `again`. Raises OutOfCredits(cost, balance, wait, cap), of all jobs together (by the member's wallet or one
+        in common), and QueueFull(limit, count, room).
         """
 
     async def seen(self, platform: str, delivery: str) -> bool:

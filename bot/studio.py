@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import replace
+from datetime import datetime
 
 import structlog
 
@@ -16,7 +17,7 @@ from bot import notes, presses
 from bot.domain import Ack, Action, Actor, Card, Command, Event, Form, Hint, Inbound, Place, Press, Reaction, Reading, ReplyTo, Submit, Verb, Visibility
 from bot.drawing import Drawing
 from bot.errors import Fault, NotFound, OutOfCredits, QueueFull, Refused, UserError
-from bot.limits import price
+from bot.limits import price, until_old_enough
 from bot.moderation.policy import needs_private
 from bot.notes.moderating import report_form
 from bot.prompts import complete, layers, read
@@ -32,6 +33,8 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CHANGING = frozenset({"refused.turned_off", "refused.not_here"})
 #: Buttons that draw nothing themselves and are kept to a server's channels all the same.
 _BOUND = frozenset({*presses.DRAWS, Verb.REMIX, Verb.REGION, Verb.DESCRIBE})
+#: Commands that keep the machine busy.
+_WORK = frozenset({"imagine", "blend", "describe", "shorten", "morph", "upscale", "remix"})
 
 
 class WordUpStudio(Drawing):
@@ -63,6 +66,7 @@ class WordUpStudio(Drawing):
             if error.message not in _CHANGING:
                 raise
             return _ack(quiet=True)  # the answer says why, or takes it: another process may have allowed it a moment ago
+        _need_old_enough(event, self.limits.account_days, self.clock())
         match event:
             case Command(name=name) if name in COMMANDS:
                 return COMMANDS[name].greet(self, event)
@@ -71,7 +75,7 @@ class WordUpStudio(Drawing):
             case Submit():
                 action = forms.action_of(event)
                 forms.check(self, event, action, standing)
-                return _ack(quiet=action.verb is Verb.ASK or presses.is_private(action) or "--private" in _words_of(event).casefold())
+                return _ack(quiet=action.verb in (Verb.ASK, Verb.REPORT) or presses.is_private(action) or "--private" in _words_of(event).casefold())
             case Press():
                 action = presses.action_of(event.action)
                 if form := self._form(event, action, standing):
@@ -121,6 +125,7 @@ class WordUpStudio(Drawing):
         if isinstance(event, Submit) and (command := forms.as_command(self, event)):
             event = command
         _need_allowed(event, standing)
+        _need_old_enough(event, self.limits.account_days, self.clock())
         match event:
             case Submit():
                 return await forms.submitted(self, event, forms.action_of(event))
@@ -141,7 +146,7 @@ class WordUpStudio(Drawing):
             return await imagine.of_set(self, event, action)
         if standing.remix and action.verb in (Verb.VARY, Verb.REROLL):
             raise Refused("refused.once_more")  # another process changed it a moment ago: the greeting did not know
-        if action.verb in (Verb.REMIX, Verb.ASK, Verb.REPORT):
+        if action.verb in (Verb.REMIX, Verb.ASK, Verb.REPORT) or (action.verb is Verb.ZOOM and presses.asks(action)):
             raise Refused("refused.once_more")  # the greeting took it for forbidden
         if action.verb in OFFERED:
             return await OFFERED[action.verb](self, event, action)
@@ -165,11 +170,14 @@ class WordUpStudio(Drawing):
     # ------------------------------------------------------------------------------------------ mistakes
 
     def _mistake(self, error: UserError | Fault, event: Inbound) -> Card:
+        self.told(error.message)
         return notes.error_card(error, self.say_to(event.actor), _words_of(event))
 
     async def _explained(self, error: UserError, event: Event) -> UserError:
         """Fill in what only the whole picture knows: that a full wallet would not do either, how long until there is room."""
         if isinstance(error, OutOfCredits) and error.parameters.get("wait") is None:
+            if error.message == "error.too_dear_together":
+                return error
             return OutOfCredits("error.too_dear", cost=error.parameters.get("cost", 0), cap=self.limits.cap)
         if isinstance(error, QueueFull) and error.parameters.get("wait") is None:
             waits = [eta[1] for job in await self.store.active(event.actor.key) if (eta := await self.queue.eta(job))]
@@ -236,6 +244,24 @@ def _need_allowed(event: Inbound, standing: Standing) -> None:
     channel = event.place.channel.partition("/")[0]
     if is_bound and standing.channels and channel and channel not in standing.channels and not event.actor.admin:
         raise Refused("refused.not_here")
+
+
+def _need_old_enough(event: Inbound, days: int, now: datetime) -> None:
+    """Accounts made a moment ago, each with a full wallet, get no work done; everything else is theirs as everybody's. Raises Refused."""
+    left = until_old_enough(event.actor, days, now)
+    if left is None:
+        return
+    match event:
+        case Command():
+            is_work = event.name in _WORK
+        case Submit():
+            is_work = forms.action_of(event).verb not in (Verb.ASK, Verb.REPORT)
+        case Press():
+            is_work = presses.action_of(event.action).verb in _BOUND
+        case Reaction():
+            is_work = presses.reaction_of(event).verb in _BOUND
+    if is_work:
+        raise Refused("refused.too_new", days=days, wait=left.total_seconds())
 
 
 def _words_of(event: Inbound) -> str:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import Empty, LifoQueue
@@ -167,8 +168,8 @@ class Uploads:
         self._pool = ThreadPoolExecutor(max_workers=CHILDREN, thread_name_prefix="uploads")
         self._decoders = Decoders()
 
-    async def keep(self, upload: Upload) -> Source:
-        """Check and store it. Raises BadPicture; OSError when nothing could be decoded or stored."""
+    async def keep(self, upload: Upload, admit: Callable[[bytes], Awaitable[None]] | None = None) -> Source:
+        """Check and store it; `admit` looks at it before that. Raises BadPicture; OSError when nothing could be decoded or stored; what `admit` raises."""
         if len(upload.data) > MAX_BYTES:
             raise BadPicture("error.picture_too_heavy", limit=MAX_BYTES // 1_000_000)
         try:
@@ -176,6 +177,8 @@ class Uploads:
         except Fallen as error:
             log.warning("upload.fallen", reason=str(error), bytes=len(upload.data))
             raise BadPicture("error.picture_unreadable") from error
+        if admit is not None:
+            await admit(png)
         return Source(digest=await self._blobs.put(png), width=width, height=height)
 
     async def claims(self, data: bytes) -> str:

@@ -11,9 +11,9 @@ import asyncio
 import errno
 import itertools
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -21,6 +21,8 @@ from bot import grid
 from bot.board import Board
 from bot.domain import CLIP, GRID, Artifact, Job, Said
 from bot.errors import Fault
+from bot.gate import Policy, Sexual, asked_of, from_outside
+from bot.gate.output import Held, OutputGate
 from bot.ports import Blobs, Store
 from bot.provenance import Provenance
 from engine.api import (
@@ -34,12 +36,15 @@ from engine.api import (
     ModelMissing,
     OutOfMemory,
     Progress,
+    Report,
     Result,
     Seen,
     UnsupportedOperation,
 )
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -60,13 +65,16 @@ class Workshop:
         worker: str,
         look: float = LOOK,
         provenance: Provenance | None = None,
+        output: OutputGate | None = None,
+        policy: Callable[[Job], Awaitable[Policy]] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """`worker`: whose claims these jobs are. `look`: seconds that may be spent on what the pictures show.
 
-        `provenance` marks the pictures; without one they are stored as they were drawn.
+        `provenance` marks the pictures; without one they are stored as they were drawn. `output` looks at them before anybody sees them, by the `policy` that
+        holds where a job was asked for (None: the strict one); without one they are shown as they come.
         """
-        self._provenance = provenance
+        self._provenance, self._output, self._policy = provenance, output, policy
         self._store, self._blobs, self._engine, self._board, self._worker, self._look = store, blobs, engine, board, worker, look
         self._jitter = jitter
         self._late = set[asyncio.Task[tuple[Seen, ...]]]()  # looks that were given up, until they have ended
@@ -82,17 +90,20 @@ class Workshop:
         try:
             outcome = await self._outcome(job, report)
             if isinstance(outcome, Said):
-                await self._written(job, lambda: self._store.fail(self._worker, job.id, outcome))
+                await self._patiently(job, lambda: self._store.fail(self._worker, job.id, outcome))
             else:
-                artifacts, seconds = outcome
-                if not await self._written(job, lambda: self._store.finish(self._worker, job.id, artifacts, seconds)):
+                artifacts, seconds, hidden = outcome
+                if not await self._patiently(job, lambda: self._store.finish(self._worker, job.id, artifacts, seconds, hidden=hidden)):
                     log.info("job.no_longer_ours", job=job.id)
         finally:
             self._board.forget(job.id)
             self._board.changed(job.id, key)
 
-    async def _written(self, job: Job, verb: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
-        """Write down how it ended; while the database is away, a few times again. One that had got through after all says False. Raises Fault in the end."""
+    async def _patiently(self, job: Job, verb: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Ask the store, or write down how it ended; while the database is away, a few times again. Raises Fault in the end.
+
+        A write that had got through after all says False.
+        """
         waited = 0.0
         for attempt in itertools.count(1):
             try:
@@ -106,12 +117,12 @@ class Workshop:
             waited += pause
         raise AssertionError("unreachable")
 
-    async def _outcome(self, job: Job, report: Any) -> tuple[tuple[Artifact, ...], float] | Said:
-        """The pictures, stored, and the device seconds they took; or why there are none."""
+    async def _outcome(self, job: Job, report: Any) -> tuple[tuple[Artifact, ...], float, bool] | Said:
+        """The pictures, stored, the device seconds they took, and whether they are shown behind a click; or why there are none."""
         try:
-            result = await self._engine.run(job.request, await self._inputs(job), report)
-            return await self._keep(job, result), result.device_seconds
-        except EngineDied:
+            result, hidden = await self._looked_at(job, await self._inputs(job), report)
+            return await self._keep(job, result), result.device_seconds, hidden
+        except (EngineDied, Fault):  # of the store, which was asked what may be shown
             raise
         except Exception as error:
             said = failure(error, job)
@@ -120,6 +131,24 @@ class Workshop:
             else:
                 log.warning("job.failed", job=job.id, reason=said.message, error=str(error))
             return said
+
+    async def _looked_at(self, job: Job, inputs: Mapping[str, bytes], report: Report) -> tuple[Result, bool]:
+        """What was drawn, and whether it is to be shown behind a click. Raises Held where nobody may see it, and what the engine raises."""
+        if self._output is None:
+            return await self._engine.run(job.request, inputs, report), False
+        policy, outside = await self._patiently(job, lambda: self._rules(job))
+        asked = asked_of(job.request, job.words, photograph=outside)
+        async with self._output.previews(report, asked, policy, job.request.rows) as seen:
+            result = await self._engine.run(job.request, inputs, seen)
+        hidden = await self._output.check([frame.png for frame in result.frames], asked, policy, clip=result.clip)
+        return result, hidden
+
+    async def _rules(self, job: Job) -> tuple[Policy, bool]:
+        """What holds for this job, and whether a picture from outside is in it. Raises Fault."""
+        policy = await self._policy(job) if self._policy else Policy()
+        if not job.adult and policy.sexual is Sexual.ALLOW:  # it was not when it was asked for: what has changed since is not for this one
+            policy = replace(policy, sexual=Sexual.REFUSE)
+        return policy, await from_outside(self._store, job.request, job.parent, job.actor.key)
 
     async def _inputs(self, job: Job) -> dict[str, bytes]:
         try:
@@ -204,6 +233,8 @@ def failure(error: Exception, job: Job) -> Said:
         case BadNumbers():
             # Guidance is what usually overflows; an upscale has none to lower, so the general apology fits better there.
             return Said(message="error.bad_numbers" if isinstance(job.request, ImagineRequest) else "error.fault")
+        case Held():
+            return error.said
         case _SourceGone():
             return Said(message="error.source_gone")
         case OSError() if error.errno in _DISK_FULL:
@@ -213,8 +244,8 @@ def failure(error: Exception, job: Job) -> Said:
     return Said(message="error.fault")
 
 
-async def _unbroken(verb: Coroutine[Any, Any, bool]) -> bool:
-    """Let the last write end even when this task is cancelled meanwhile: a job must not be left half told."""
+async def _unbroken(verb: Coroutine[Any, Any, T]) -> T:
+    """Let a write end even when this task is cancelled meanwhile: a job must not be left half told."""
     task = asyncio.ensure_future(verb)
     try:
         return await asyncio.shield(task)

@@ -114,4 +114,5 @@ def params_card(
         clip=clip(shown, catalogue) if direct else None,
         details=(*details(shown, catalogue, capabilities, more=True), *spent(shown, catalogue, watts)),
         visibility=Visibility.DIRECT if direct else Visibility.PRIVATE,
+        spoiler=shown.job.hidden,
     )

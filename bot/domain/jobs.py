@@ -46,6 +46,7 @@ class Job:
     relaxed: bool = False  #: `--relax`: it waits until nobody else does, and costs less
     hidden: bool = False  #: its pictures are shown behind a click, where a chat can do that
     batch: str = ""  #: the offer whose set of prompts it belongs to
+    adult: bool = False  #: whether sexual content was allowed where it was asked for, when it was
     error: Said | None = None
     attempts: int = 0  #: how often it was claimed
     created_at: datetime
@@ -124,6 +125,10 @@ class Limits:
     per_hour: float  #: its refill
     queued_per_actor: int
     queued_total: int
+    queued_per_server: int = 0  #: of the jobs that were asked for on one server; 0: no bound of its own, as in those below
+    server_per_hour: float = 0.0  #: credits that a server's members may spend together; an hour's worth is there at most
+    total_per_hour: float = 0.0  #: credits that all members may spend together, wherever they are
+    account_days: int = 0  #: how old an account must be, where its age is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

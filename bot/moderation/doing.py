@@ -42,7 +42,7 @@ _SIZES = 50  #: of one picture, at most
 
 
 class Moderation:
-    """`wake`: called when a letter is owed."""
+    """`wake`: called when a letter is owed; `seen`: of each report and contest (None), and of each decision, to be counted."""
 
     def __init__(
         self,
@@ -54,11 +54,12 @@ class Moderation:
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
         wake: Callable[[], None] = lambda: None,
+        seen: Callable[[Kind, Decision | None], None] = lambda kind, decision: None,
     ) -> None:
         self.book, self.bans = book, Bans(book, clock)
         self._store, self._blobs, self._catalogues = store, blobs, catalogues
         self._clock, self._new_id = clock, new_id
-        self.wake = wake
+        self.wake, self.seen = wake, seen
 
     async def start(self) -> None:
         """Once the store is open, and before anybody is greeted."""
@@ -79,6 +80,7 @@ class Moderation:
         case, joined = await self.book.open(new, Report(actor=reporter, reply_to=tokenless(reply_to), reason=" ".join(reason.split())))
         if joined:
             await self._tell_moderators(case, channel)
+            self.seen(Kind.REPORT, None)
             log.info("moderation.reported", case=case.id, job=job.id, reports=case.reports)
         return case
 
@@ -90,6 +92,7 @@ class Moderation:
         case, opened = await self.book.open(self._case(Kind.CONTEST, place.owner, member, tokenless(reply_to), words="\n".join(offer.prompts), rule=rule))
         if opened:
             await self._tell_moderators(case, channel)
+            self.seen(Kind.CONTEST, None)
             log.info("moderation.contested", case=case.id, rule=rule)
         return case
 
@@ -115,6 +118,7 @@ class Moderation:
         if does.bans:
             await self.bans.read(now=True)
         self.wake()
+        self.seen(case.kind, decision)
         log.info("moderation.decided", case=case.id, decision=decision.value, hidden=len(ids))
         return await self.book.case(case.id)
 

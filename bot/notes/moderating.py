@@ -46,7 +46,7 @@ def contest_button(offer: Offer, catalogue: Catalogue) -> Button:
 
 
 def report_button(job_id: str, catalogue: Catalogue) -> Button:
-    """Under a picture."""
+    """On the card of a picture's details, which is the asker's alone."""
     action = Action(verb=Verb.REPORT, job_id=job_id)
     return Button(label=catalogue.say("moderation.report"), hint=catalogue.say("moderation.report_hint"), action=action)
 

@@ -133,6 +133,7 @@ async def _end(db: AsyncConnection, job_id: str, status: Status, *, error: Said 
     actor_key = (await db.execute(select(jobs.c.actor_key).where(jobs.c.id == job_id))).scalar_one_or_none()
     if actor_key is None:
         return False
+    await wallet.lock_order(db)
     await db.execute(select(wallets.c.actor_key).where(wallets.c.actor_key == actor_key).with_for_update())
     here = select(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(_OPEN), where)
     row = (await db.execute(here.with_for_update(key_share=True))).mappings().one_or_none()

@@ -1,6 +1,6 @@
 """What comes in: deliveries and submissions. Called by `bot.store.sql`, each function inside one writing transaction.
 
-Locks are taken in one order everywhere (delivery, wallet, job, virtual time), so that two transactions never wait for each other.
+Locks are taken in one order everywhere (delivery, wallets in common, wallet, job, virtual time), so that two transactions never wait for each other.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import replace
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain import Accepted, Job, Limits, Status, Submission
+from bot.domain import Accepted, Job, Limits, Place, Status, Submission
 from bot.errors import QueueFull
 from bot.store import dialect, wallet
 from bot.store.privacy import pseudonym
@@ -26,16 +26,18 @@ async def record(db: AsyncConnection, platform: str, delivery: str, job_ids: tup
 
 
 async def submit(db: AsyncConnection, submission: Submission, secret: bytes) -> Accepted:
-    """See `Store.submit`. `secret`: of the pseudonyms. Raises ValueError for jobs of several members, or none."""
+    """See `Store.submit`. `secret`: of the pseudonyms. They are of one place. Raises ValueError for jobs of several members, or none."""
     actors = {job.actor.key for job in submission.jobs}
     if len(actors) != 1:
         raise ValueError(f"a submission is one member's, with at least one job: {actors}")
     [actor_key] = actors
     if not await record(db, submission.reply_to.platform, submission.delivery, tuple(job.id for job in submission.jobs)):
         return Accepted(jobs=await _jobs_of(db, submission.reply_to.platform, submission.delivery), again=True)
+    place = submission.jobs[0].place
+    common = await wallet.lock_common(db, place.owner, submission.limits)
     purse, ends = await wallet.lock(db, actor_key, pseudonym(actor_key, secret), submission.limits)
     virtual_time = (await db.execute(select(fairness.c.tag).where(fairness.c.id == 1).with_for_update())).scalar_one()
-    await _admit(db, actor_key, len(submission.jobs), submission.limits)
+    await _admit(db, actor_key, place, len(submission.jobs), submission.limits)
 
     # Start-time fair queueing (Goyal, Vin, Cheng 1996): start = max(virtual time, the flow's last finish), finish = start + cost.
     tags: list[float] = []
@@ -46,21 +48,27 @@ async def submit(db: AsyncConnection, submission: Submission, secret: bytes) -> 
     rows = [job_values(job, submission.reply_to, created_at=purse.at, start_tag=tag) for job, tag in zip(new, tags, strict=True)]
     await db.execute(jobs.insert(), rows)
     await wallet.reserve(db, purse, actor_key, new, ends)
+    await wallet.spend_common(db, common, sum(job.cost for job in new))
     needed = [{"job_id": job.id, "digest": digest} for job in new for digest in sources(job.request)]
     if needed:
         await db.execute(inputs.insert(), needed)
     return Accepted(jobs=new)
 
 
-async def _admit(db: AsyncConnection, actor_key: str, more: int, limits: Limits) -> None:
+async def _admit(db: AsyncConnection, actor_key: str, place: Place, more: int, limits: Limits) -> None:
     """Raises QueueFull. Exact, since submissions are serialised by the virtual time's row."""
-    waiting = select(func.count(), func.count().filter(jobs.c.actor_key == actor_key)).where(jobs.c.status == Status.QUEUED.value)
-    everybody, mine = (await db.execute(waiting)).one()
+    is_theirs, is_there = jobs.c.actor_key == actor_key, (jobs.c.place_platform == place.platform) & (jobs.c.place_server == place.server)
+    waiting = select(func.count(), func.count().filter(is_theirs), func.count().filter(is_there)).where(jobs.c.status == Status.QUEUED.value)
+    everybody, mine, servers = (await db.execute(waiting)).one()
     own, room = max(0, limits.queued_per_actor - mine), max(0, limits.queued_total - everybody)
     if more > own:
         if more > 1:
             raise QueueFull("error.set_full_actor", limit=limits.queued_per_actor, count=more, room=own, wait=None)
         raise QueueFull("error.queue_full_actor", limit=limits.queued_per_actor, count=more, room=own, wait=None)
+    there = max(0, limits.queued_per_server - servers)
+    if place.server and limits.queued_per_server and more > there:
+        message = "error.set_full_server" if more > 1 else "error.queue_full_server"
+        raise QueueFull(message, limit=limits.queued_per_server, count=more, room=there, wait=None)
     if more > room:
         if more > 1:
             raise QueueFull("error.set_full", limit=limits.queued_total, count=more, room=room, wait=None)

@@ -33,6 +33,7 @@ def pseudonym(actor_key: str, secret: bytes) -> str:
 async def forget(db: AsyncConnection, actor_key: str, secret: bytes) -> int:
     """See `Store.forget`."""
     nobody = pseudonym(actor_key, secret)
+    await wallet.lock_order(db)
     await db.execute(select(wallets.c.actor_key).where(wallets.c.actor_key == actor_key).with_for_update())
     for job in await gallery.active(db, actor_key):
         await claims.cancel(db, job.id)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Column, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain import Job, Limits, Wallet
+from bot.domain import Job, Limits, Place, Wallet
 from bot.errors import OutOfCredits
 from bot.store import dialect
 from bot.store.rows import Row
 from bot.store.tables import jobs, ledger, wallets
 
 RESERVE, SETTLE, REFUND = "reserve", "settle", "refund"
+EVERYBODY = "everybody"  #: the key of the wallet that all members spend from together; that of a server's members is the `Place.owner`
 TAGS: Mapping[bool, Column[float]] = {False: wallets.c.finish_tag, True: wallets.c.relaxed_tag}  #: where a flow ends, by whether it is the relaxed one
 
 
@@ -34,8 +36,12 @@ async def lock(db: AsyncConnection, actor_key: str, pseudonym: str, limits: Limi
     Returns the wallet, refilled until now, and where each flow ends, by whether it is the relaxed one.
     """
     newcomer = dialect.insert(db, wallets).values(actor_key=actor_key, balance=limits.cap, at=await dialect.now(db), finish_tag=0.0)
-    await db.execute(newcomer.on_conflict_do_nothing())
-    row: Row = (await db.execute(select(wallets).where(wallets.c.actor_key == actor_key).with_for_update())).mappings().one()
+    mine, found = select(wallets).where(wallets.c.actor_key == actor_key).with_for_update(), None
+    while found is None:
+        await db.execute(newcomer.on_conflict_do_nothing())
+        # None when they were forgotten between the two: their row has another key by now.
+        found = (await db.execute(mine)).mappings().one_or_none()
+    row: Row = found
     # Only now: a forgetting that was under way has ended, and there can be no other while this row is held.
     left = (await db.execute(delete(wallets).where(wallets.c.actor_key == pseudonym).returning(wallets))).mappings().one_or_none()
     if left is not None:
@@ -43,6 +49,45 @@ async def lock(db: AsyncConnection, actor_key: str, pseudonym: str, limits: Limi
         await db.execute(update(wallets).where(wallets.c.actor_key == actor_key).values(row))
     purse = _wallet(row, cap=limits.cap, per_hour=limits.per_hour).now(await dialect.now(db))
     return purse, {relaxed: row[tag.name] for relaxed, tag in TAGS.items()}
+
+
+async def lock_order(db: AsyncConnection) -> None:
+    """Before any other wallet is locked: where there are wallets in common, everybody's is first, so that two transactions never wait for each other."""
+    await db.execute(select(wallets.c.actor_key).where(wallets.c.actor_key == EVERYBODY).with_for_update())
+
+
+async def lock_common(db: AsyncConnection, server: str, limits: Limits) -> dict[str, Wallet]:
+    """By their keys, the wallets that a member there spends from beside their own: those that have a bound. `server`: a `Place.owner`, or empty.
+
+    Before the member's own is locked. Full ones at first; an hour's worth is there at most.
+    """
+    bounds = {EVERYBODY: limits.total_per_hour, server: limits.server_per_hour if server else 0.0}
+    if any(bounds.values()):
+        now = await dialect.now(db)
+        for key, per_hour in bounds.items():
+            if per_hour or key == EVERYBODY:  # which is there for the order's sake, too
+                full = dialect.insert(db, wallets).values(actor_key=key, balance=per_hour, at=now, finish_tag=0.0)
+                await db.execute(full.on_conflict_do_nothing())
+    await lock_order(db)
+    common: dict[str, Wallet] = {}
+    for key, per_hour in bounds.items():
+        if per_hour:
+            row = (await db.execute(select(wallets).where(wallets.c.actor_key == key).with_for_update())).mappings().one()
+            purse = _wallet(row, cap=per_hour, per_hour=per_hour).now(await dialect.now(db))
+            common[key] = replace(purse, balance=min(purse.balance, per_hour))  # what was given back while there was no bound, or another
+    return common
+
+
+async def spend_common(db: AsyncConnection, common: Mapping[str, Wallet], cost: float) -> None:
+    """Take a cost out of locked wallets of `lock_common`. Raises OutOfCredits when one of them does not hold it."""
+    for key, purse in common.items():
+        wait = purse.wait(cost)
+        if wait is None:
+            raise OutOfCredits("error.too_dear_together", cost=cost, balance=purse.balance, wait=None, cap=purse.cap)
+        if wait > timedelta(0):
+            message = "error.all_spent" if key == EVERYBODY else "error.server_spent"
+            raise OutOfCredits(message, cost=cost, balance=purse.balance, wait=wait.total_seconds(), cap=purse.cap)
+        await db.execute(update(wallets).where(wallets.c.actor_key == key).values(balance=purse.balance - cost, at=purse.at))
 
 
 async def forget(db: AsyncConnection, actor_key: str, pseudonym: str) -> None:
@@ -73,7 +118,9 @@ async def settle(db: AsyncConnection, row: Row, when: datetime) -> None:
 
 async def refund(db: AsyncConnection, row: Row, when: datetime) -> None:
     """The reserved cost of a job (a row of `jobs`) goes back, to the moment the balance was last written: as if it had never left, refill included."""
-    await db.execute(update(wallets).where(wallets.c.actor_key == row["actor_key"]).values(balance=wallets.c.balance + row["cost"]))
+    common = [EVERYBODY, Place(platform=row["place_platform"], server=row["place_server"]).owner]
+    for key in [row["actor_key"], *common]:
+        await db.execute(update(wallets).where(wallets.c.actor_key == key).values(balance=wallets.c.balance + row["cost"]))
     await db.execute(ledger.insert(), [_entry(row["id"], row["actor_key"], REFUND, row["cost"], when)])
 
 

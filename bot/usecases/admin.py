@@ -12,8 +12,8 @@ from datetime import timedelta
 from typing import Any
 
 from bot import notes
-from bot.domain import Ack, Action, Actor, Card, Command, Event, Press, Shown, Submit, Verb, Visibility
-from bot.domain.moderation import Decision, Deed, is_moderator, need_decider
+from bot.domain import Ack, Action, Actor, Card, Command, Event, Press, Shown, Status, Submit, Verb, Visibility
+from bot.domain.moderation import Decision, Deed, is_moderator, need_decider, need_reporter
 from bot.drawing import Drawing
 from bot.errors import Refused, UserError
 from bot.gate import Rule, Verdict, split_rules
@@ -54,6 +54,17 @@ async def report(house: Drawing, event: Command) -> Card:
 async def reported(house: Drawing, event: Submit, action: Action) -> Card:
     """The button's form, filled in. Raises UserError."""
     return await _reported(house, event, await house.seen(event.actor, action.job_id), clean(event.values.get("reason", "")).text)
+
+
+async def may_report(house: Drawing, event: Event, shown: Shown) -> bool:
+    """Whether a picture is somebody else's, done, and there are moderators where it was asked for."""
+    if house.moderation is None or shown.job.status is not Status.DONE:
+        return False
+    try:
+        need_reporter(event.actor, event.place, shown.job.actor, shown.job.place)
+    except Refused:
+        return False
+    return bool(await house.moderation.channel(shown.job.place.owner))
 
 
 async def _reported(house: Drawing, event: Event, shown: Shown, reason: str) -> Card:

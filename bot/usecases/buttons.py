@@ -9,6 +9,8 @@ from bot import notes, presses
 from bot.domain import Action, Actor, Card, Event, Link, Reaction, Shown, Verb
 from bot.drawing import Drawing, Order
 from bot.errors import Refused
+from bot.notes.moderating import report_button
+from bot.usecases import admin
 from bot.usecases.pictures import describe_picture
 from engine.api import Request
 
@@ -24,8 +26,11 @@ async def children(house: Drawing, event: Event, action: Action, shown: Shown) -
 
 
 async def params(house: Drawing, event: Event, action: Action, shown: Shown) -> Card:
-    """To a reaction the answer is a letter, with the pictures."""
-    return house.params(event.actor, shown, direct=isinstance(event, Reaction))
+    """To a reaction the answer is a letter, with the pictures. Who may report the picture finds the button there: it is a card for them alone."""
+    card = house.params(event.actor, shown, direct=isinstance(event, Reaction))
+    if not await admin.may_report(house, event, shown):
+        return card
+    return replace(card, rows=(*card.rows, (report_button(shown.job.id, house.say_to(event.actor)),)))
 
 
 async def cancel(house: Drawing, event: Event, action: Action, shown: Shown) -> Card:

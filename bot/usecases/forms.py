@@ -82,8 +82,8 @@ def as_command(house: Drawing, event: Submit) -> Command | None:
 def action_of(event: Submit) -> Action:
     """The button a form was opened by. Raises Refused."""
     try:
-        action = Action.decode(event.form)
-    except ValueError:
+        action = presses.action_of(event.form)
+    except Refused:
         raise Refused("refused.unknown_form") from None
     if action.verb not in (Verb.REMIX, Verb.VARY, Verb.REROLL, Verb.ZOOM, Verb.REGION, Verb.ASK, Verb.REPORT):
         raise Refused("refused.unknown_form")
@@ -133,7 +133,7 @@ async def _remix(house: Drawing, event: Submit, action: Action, shown: Shown, te
     if isinstance(was, MorphRequest) and BETWEEN in text and not event.uploads:
         return await house.submit(event, await morphed(house, event, text, parent=parent, private=job.private))
     on_shelf = {each.model for each in house.models()}
-    pictures = await house.keep(event.uploads)
+    pictures = await house.keep(event, event.uploads)
     before: tuple[Words, ...] = ()
     if action.verb is Verb.VARY and not pictures:
         base, picture = await house.drawn(shown, action.index)
@@ -193,7 +193,7 @@ async def _region(house: Drawing, event: Submit, action: Action, shown: Shown, t
     masks = [each for each in event.uploads if each.role == "mask"]
     phrase = event.values.get("what", "").strip()
     if masks:
-        mask = (await house.keep(masks[:1]))[0].digest
+        mask = (await house.keep(event, masks[:1]))[0].digest
     elif phrase:
         await house.let_phrase_pass(event, phrase)
         mask = await _found(house, base, picture.digest, phrase)

@@ -56,7 +56,7 @@ async def imagine(house: Drawing, event: Command) -> Card:
     lists = [each for each in event.uploads if each.role == "list"]
     if len(lists) > 1:
         raise Refused("refused.one_list")
-    pictures = await house.keep(event.uploads)
+    pictures = await house.keep(event, event.uploads)
     texts = read_list(lists[0].data, lists[0].name, event.text) if lists else (event.text,)
     orders: list[Order] = []
     for text in texts:

@@ -52,7 +52,7 @@ async def upscale(house: Drawing, event: Command) -> Card:
         parent, private = presses.origin_of(action), shown.job.private
         return await house.submit(event, Order(request=request, words=shown.job.words, parent=parent, private=private, relaxed=standing.relaxed))
     capabilities = house.model_of(None)
-    source = (await house.keep(event.uploads[:1]))[0]
+    source = (await house.keep(event, event.uploads[:1]))[0]
     picture = Artifact(job_id="", index=0, digest=source.digest, seed=0, width=source.width, height=source.height)
     return await house.submit(event, Order(request=presses.enlarged(picture, capabilities, presses.PICK_FACTOR), words="", relaxed=standing.relaxed))
 
@@ -60,14 +60,14 @@ async def upscale(house: Drawing, event: Command) -> Card:
 async def blend(house: Drawing, event: Command) -> Card:
     """Several pictures become one, with words or without. Raises UserError."""
     _enough(event)
-    pictures = await house.keep(event.uploads)
+    pictures = await house.keep(event, event.uploads)
     return await imagine.draw(house, event, await house.orders(event, event.text, pictures))
 
 
 async def describe(house: Drawing, event: Command) -> Card:
     """What a picture shows, as prompts to draw: one that was sent, or one of a job. Raises UserError."""
     if event.uploads:
-        source = (await house.keep(event.uploads[:1]))[0]
+        source = (await house.keep(event, event.uploads[:1]))[0]
         return await described(house, event, await house.blobs.get(source.digest))
     shown = await house.seen(event.actor, (event.text.strip() or event.job_id).upper())
     return await describe_picture(house, event, Action(verb=Verb.DESCRIBE, job_id=shown.job.id, index=0), shown)
@@ -125,7 +125,7 @@ async def _by_its_looks(house: Drawing, event: Command, data: bytes, doubt: str)
     catalogue = house.say_to(event.actor)
     alike, mark = None, ""
     if house.provenance is not None:
-        source = (await house.keep(event.uploads[:1]))[0]
+        source = (await house.keep(event, event.uploads[:1]))[0]
         mark = await house.provenance.fingerprint(await house.blobs.get(source.digest))
         alike = await house.store.look_alikes(mark, event.actor.key, within=NEAR)
     if alike is None:

@@ -13,9 +13,11 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("artifacts", sa.Column("fingerprint", sa.String(16), nullable=False, server_default=""))
+    op.add_column("jobs", sa.Column("adult", sa.Boolean, nullable=False, server_default=sa.false()))
     op.add_column("jobs", sa.Column("hidden", sa.Boolean, nullable=False, server_default=sa.false()))
 
 
 def downgrade() -> None:
     op.drop_column("jobs", "hidden")
+    op.drop_column("jobs", "adult")
     op.drop_column("artifacts", "fingerprint")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from bot.domain import Action, Actor, Card, Verb
+from bot.domain import Action, Actor, Card, Place, Verb, Visibility
+from bot.limits import DISCORD_BEGAN
 from tests.unit.house import ADA, BOB, LIMITS, House, open_house
 
 
@@ -134,6 +136,61 @@ async def test_many_accounts_together_stop_at_what_may_wait_in_all(sqlite_url: s
         assert sum(map(accepted, cards)) == LIMITS.queued_total
         refused = [alt for alt, card in zip(alts, cards, strict=True) if not accepted(card)]
         assert [await spent(house, alt) for alt in refused] == [0.0] * len(refused)
+
+
+async def test_many_accounts_of_one_server_stop_at_what_it_may_spend_and_other_servers_go_on(sqlite_url: str, tmp_path: Path):
+    """Nothing waits for long, so the queue stops nobody: what bounds them is what a server's members, and then all, may spend together."""
+    bounded = replace(LIMITS, queued_total=100, server_per_hour=4.0, total_per_hour=6.0)
+    async with open_house(sqlite_url, tmp_path, limits=bounded, queue=False) as house:
+
+        async def ask(number: int, server: str) -> Card:
+            return await house.imagine("a fox", actor=Actor(platform="web", id=f"alt-{number}"), place=Place(platform="web", server=server, channel="art"))
+
+        cards = [await ask(number, "one") for number in range(10)]
+        assert sum(map(accepted, cards)) == 4 and "The members of this server have spent" in cards[-1].text
+        others = [await ask(number, "two") for number in range(20, 30)]
+        assert sum(map(accepted, others)) == 2 and "All members have spent" in others[-1].text
+        assert await spent(house, Actor(platform="web", id="alt-9")) == await spent(house, Actor(platform="web", id="alt-29")) == 0
+
+
+async def test_one_server_fills_no_more_than_its_share_of_the_queue(sqlite_url: str, tmp_path: Path):
+    async with open_house(sqlite_url, tmp_path, limits=replace(LIMITS, queued_total=100, queued_per_server=3), queue=False) as house:
+        places = [Place(platform="web", server=server, channel="art") for server in ("one", "two")]
+        cards = [await house.imagine("a fox", actor=Actor(platform="web", id=f"alt-{n}"), place=places[0]) for n in range(5)]
+        assert sum(map(accepted, cards)) == 3 and "This server has 3 waiting already" in cards[-1].text
+        assert accepted(await house.imagine("a fox", place=places[1]))
+
+
+def discord_account(age: timedelta) -> Actor:
+    """As Discord numbers one that was made so long ago."""
+    return Actor(platform="discord", id=str(int((datetime.now(UTC) - age - DISCORD_BEGAN).total_seconds() * 1000) << 22))
+
+
+async def test_an_account_that_was_made_a_moment_ago_draws_nothing_where_that_is_set(sqlite_url: str, tmp_path: Path):
+    async with open_house(sqlite_url, tmp_path, limits=replace(LIMITS, account_days=7), queue=False) as house:
+        new, old = discord_account(timedelta(days=6, hours=23)), discord_account(timedelta(days=7, minutes=1))
+        drawn = await house.imagine("a fox", actor=old)
+        assert accepted(drawn)
+        for event in (
+            house.command("imagine", "a fox", actor=new),
+            house.command("describe", drawn.job_id, actor=new),
+            house.press(Action(verb=Verb.REROLL, job_id=drawn.job_id), actor=new),
+            house.reaction("🔄", drawn.job_id, actor=new),
+            house.submit(Action(verb=Verb.REMIX, job_id=drawn.job_id).encode(), "a hen", actor=new),
+        ):
+            greeted = house.studio.greet(event)
+            assert greeted.visibility is Visibility.PRIVATE and greeted.card is not None
+            assert greeted.card.text == (await house.studio.handle(event)).text
+            assert "accounts that are at least 7 days old" in greeted.card.text
+        assert await spent(house, new) == 0
+        for name in ("help", "privacy", "info", "history"):
+            assert not (await house.say(name, actor=new)).refusal, "what draws nothing is theirs as everybody's"
+
+
+@pytest.mark.parametrize("member", [ADA, Actor(platform="slack", id="T1:U1"), Actor(platform="discord", id="ada"), Actor(platform="discord", id="9" * 30)])
+async def test_where_nobody_knows_how_old_an_account_is_it_may_draw(sqlite_url: str, tmp_path: Path, member: Actor):
+    async with open_house(sqlite_url, tmp_path, limits=replace(LIMITS, account_days=10_000), queue=False) as house:
+        assert accepted(await house.imagine("a fox", actor=member))
 
 
 async def test_a_cancelled_job_gives_back_what_it_cost_and_no_more(house: House):

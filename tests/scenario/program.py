@@ -46,16 +46,27 @@ class Program:
 
         threading.Thread(target=read, daemon=True).start()
         self.url = self.metrics = ""
+        try:
+            self._listening(lines)
+        except BaseException:
+            self.kill()  # whoever started it has nothing to end it by: it would be found running in the middle of another test
+            raise
+        return self
+
+    def _listening(self, lines: queue.Queue[str | None]) -> None:
+        """Wait until it said where the page and the metrics are."""
         deadline = time.monotonic() + PATIENCE
         while not (self.url and self.metrics):
-            line = lines.get(timeout=max(0.1, deadline - time.monotonic()))
+            try:
+                line = lines.get(timeout=max(0.1, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"the program was not ready after {PATIENCE:.0f} s:\n" + "".join(self.output[-30:])) from None
             if line is None:
                 raise AssertionError("the program ended at its start:\n" + "".join(self.output[-30:]))
             if found := re.search(r"Studio: (http\S+)", line):
                 self.url = found[1].rstrip("/")
             if found := re.search(r"metrics: (http\S+)", line):
                 self.metrics = found[1]
-        return self
 
     def get(self, url: str) -> tuple[int, str]:
         try:

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from tests.scenario.files import File
 
-PATIENCE = 60.0
+PATIENCE = 300.0
+LETTERS = "letters"  #: what a member reads that the bot told them directly
 WAITS = re.compile(r"^(Queued|Drawing|In der Warteschlange|An \d+\. Stelle|Wird gezeichnet)")
 
 
@@ -48,8 +49,11 @@ class Stage(Protocol):
     def key(self, who: str) -> str:
         """Of the actor that they are there."""
 
-    async def say(self, who: str, command: str, text: str, *, files: Sequence[File] = (), begun: bool = False) -> Seen:
-        """`begun`: what is seen first, and not what it becomes."""
+    async def say(self, who: str, command: str, text: str, *, files: Sequence[File] = (), begun: bool = False, where: str = "art") -> Seen:
+        """`begun`: what is seen first, and not what it becomes. `where`: the channel."""
+
+    def newest(self, who: str, where: str) -> Seen:
+        """The newest message of a channel, or of LETTERS."""
 
     async def press(self, who: str, card: Seen, label: str) -> Seen: ...
 

@@ -116,7 +116,11 @@ class WebStage:
     def key(self, who: str) -> str:
         return f"web:{who}"
 
-    async def say(self, who: str, command: str, text: str, *, files: Sequence[File] = (), begun: bool = False) -> Seen:
+    def newest(self, who: str, where: str) -> Seen:
+        raise AssertionError("a page has no channels and no letters")
+
+    async def say(self, who: str, command: str, text: str, *, files: Sequence[File] = (), begun: bool = False, where: str = "art") -> Seen:
+        assert where == "art", "a page has no channels"
         typed = text if command == "imagine" else f"/{command} {text}".strip()
         more = {"upload": files[0]} if files else {}
         return await self._seen(who, await self.visitors[who].imagine(typed, **more), begun=begun)

@@ -22,7 +22,7 @@ from tests.fakes import discord, slack
 from tests.fakes.slack.readers import unescaped
 from tests.scenario.bots import discord_settings, running, slack_settings, unknown_requests
 from tests.scenario.files import File, kind_of
-from tests.scenario.seen import Seen, Stage, form, poll
+from tests.scenario.seen import LETTERS, Seen, Stage, form, poll
 from tests.scenario.stage_web import WebStage
 from tests.scenario.visitor import Visitor
 
@@ -31,9 +31,12 @@ MODEL = replace(FAKE_MODEL, draft=Effort(steps=2))
 #: Emoji of a script → Slack's names.
 NAMES = {"1️⃣": "one", "2️⃣": "two", "3️⃣": "three", "4️⃣": "four", "🔄": "arrows_counterclockwise", "❌": "x", "✉️": "email", "⭐": "star"}
 #: Entries of a message's menu → the shortcuts that Slack knows them by.
-SHORTCUTS = {"Imagine from this": "imagine_from", "Describe": "describe", "Upscale": "upscale", "Remix": "remix"}
+SHORTCUTS = {"Imagine from this": "imagine_from", "Describe": "describe", "Upscale": "upscale", "Remix": "remix", "Report": "report"}
+#: Buttons of a moderator: answered to them, while the card that was pressed changes by itself.
+DECISIONS = frozenset({"Keep", "Remove", "Warn", "Ban", "Allow", "Keep refused"})
 #: Command → its option, where what is typed is one.
 OPTIONS = {"imagine": "prompt", "blend": "prompt", "shorten": "prompt", "history": "search", "show": "job", "cancel": "job", "privacy": "action"}
+MENTION = re.compile(r"@(ada|bob|carl|grace)\b")
 #: As Discord shows names, and as everybody else does.
 BY = re.compile(r"\b(By|Von) (Ada|Bob|Carl|Grace)\b")
 
@@ -48,6 +51,9 @@ def options_of(command: str, text: str) -> dict[str, Any]:
         case "morph":
             before, _, after = (each.strip() for each in text.partition("|"))
             found = {"before": before, "after": after}
+        case "admin":
+            what, _, rest = text.partition(" ")
+            found = {"what": what, "text": rest}
         case "styles" | "lists" if text:
             action, name, words = [*text.removeprefix("server ").split(" ", 2), ""][:3]
             found = {"action": action, "name": name, "words": words, "shared": text.startswith("server ")}
@@ -105,6 +111,12 @@ class DiscordStage:
     def __init__(self, wire: discord.DiscordWire) -> None:
         self.wire = wire
         self.users = {"ada": wire.ada, "bob": wire.bob, "grace": wire.owner, "carl": wire.user("carl", locale="de")}
+        self._channels = {"art": wire.art}
+
+    def _channel(self, name: str) -> discord.Channel:
+        if name not in self._channels:
+            self._channels[name] = self.wire.channel(self.wire.art.guild, name)
+        return self._channels[name]
 
     def _user(self, who: str) -> discord.User:
         return self.users[who]
@@ -112,11 +124,15 @@ class DiscordStage:
     def key(self, who: str) -> str:
         return f"discord:{self._user(who).id}"
 
-    async def say(self, who: str, command: str, text: str, *, files: Sequence[File] = (), begun: bool = False) -> Seen:
-        options = options_of(command, text)
+    def newest(self, who: str, where: str) -> Seen:
+        user = self._user(who)
+        return read_discord((self.wire.dms(user) if where == LETTERS else self.wire.messages(self._channel(where)))[-1])
+
+    async def say(self, who: str, command: str, text: str, *, files: Sequence[File] = (), begun: bool = False, where: str = "art") -> Seen:
+        options = options_of(command, MENTION.sub(lambda found: self._user(found[1]).mention, text))
         for name, content in files:
             options["image" if kind_of(name).startswith("image/") else "list"] = _attached((name, content))
-        return await self._seen(await self.wire.command(self._user(who), self.wire.art, command, **options), begun=begun)
+        return await self._seen(await self.wire.command(self._user(who), self._channel(where), command, **options), begun=begun)
 
     async def press(self, who: str, card: Seen, label: str) -> Seen:
         message: discord.Message = card.place
@@ -219,19 +235,31 @@ class SlackStage:
             wire.art.members.add(each.id)
         self.users = {each.name: each for each in (wire.ada, wire.bob, *more)}
 
+    def _channel(self, name: str) -> slack.Channel:
+        if name == "art":
+            return self.wire.art
+        self.wire.invite(self.wire.secret)
+        self.wire.secret.members.add(self.users["grace"].id)
+        return self.wire.secret
+
     def _user(self, who: str) -> slack.User:
         return self.users[who]
 
     def key(self, who: str) -> str:
         return f"slack:{self.wire.team_id}:{self._user(who).id}"
 
-    async def say(self, who: str, command: str, text: str, *, files: Sequence[File] = (), begun: bool = False) -> Seen:
+    def newest(self, who: str, where: str) -> Seen:
+        user = self._user(who)
+        return read_slack((self.wire.dms(user) if where == LETTERS else self.wire.messages(self._channel(where)))[-1])
+
+    async def say(self, who: str, command: str, text: str, *, files: Sequence[File] = (), begun: bool = False, where: str = "art") -> Seen:
+        text = MENTION.sub(lambda found: f"<@{self._user(found[1]).id}|{found[1]}>", text)
         if files:  # a command takes none along there: they stand in a message, and its shortcut brings them
             said = await self.wire.say(self._user(who), self.wire.art, text, [(name, content, kind_of(name)) for name, content in files])
             view = await (await self.wire.shortcut(self._user(who), said, SHORTCUTS["Imagine from this"])).modal()
             return await self.fill(who, Seen(title="", place=view), {})
         name, words = ("/imagine", text) if command == "imagine" else ("/wordup", f"{command} {text}".strip())
-        return await self._seen(await self.wire.command(self._user(who), self.wire.art, name, words), begun=begun)
+        return await self._seen(await self.wire.command(self._user(who), self._channel(where), name, words), begun=begun)
 
     async def press(self, who: str, card: Seen, label: str) -> Seen:
         message: slack.Message = card.place
@@ -241,7 +269,7 @@ class SlackStage:
             answer = await self.wire.choose(self._user(who), message, placeholder, option)
         else:
             answer = await self.wire.press(self._user(who), message, label)
-        return await self._seen(answer, message, edits)
+        return await self._seen(answer, None if label in DECISIONS else message, edits)
 
     async def fill(self, who: str, form: Seen, values: Mapping[str, str | File]) -> Seen:
         user = self._user(who)

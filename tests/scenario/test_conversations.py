@@ -8,6 +8,8 @@ A script (`conversations/*.txt`) has a line for what a member does and, indented
     ada 4: a fox in the rain    the form seen as the 4th, filled in; more fields as "before=a fox; after=an owl", a file as "image=fox.png"
     ada 1 +🔄                   a reaction
     ada 1 @Describe             an entry of the message's menu
+    grace in mods /admin        a command in another channel
+    grace reads mods            the newest message of a channel, or of the "letters" that the bot told somebody directly
 
 "drawn.png" is the picture the member drew last. Whatever is still being drawn is waited for before the next line.
 
@@ -41,6 +43,7 @@ CHANGES = [
     (ID, "…"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d"), "…"),
     (re.compile(r"\(Drawing\)$"), "(Waiting)"),
+    (re.compile(r"\S+ \(([TU]0\w+:?\w*|\d{15,})\)"), "…"),  # a member, as moderators are told
 ]
 
 
@@ -66,12 +69,17 @@ def read(script: Path) -> tuple[list[str], list[Act]]:
 
 async def play(on: Stage, app: App, line: str, seen: list[Seen]) -> Seen:
     who, what = line.split(" ", 1)
+    if read_there := re.fullmatch(r"reads (\w+)", what):
+        return on.newest(who, read_there[1])
+    where = "art"
+    if there := re.match(r"in (\w+) (?=/)", what):
+        where, what = there[1], what[there.end() :]
     if what.startswith("/"):
         command, _, text = what[1:].partition(" ")
         files: list[File] = []
         if found := re.search(r" ?\(([\w-]+\.\w+)\)$", text):
             text, files = text[: found.start()], [await sent(on, app, who, found[1])]
-        return await on.say(who, command, text, files=files)
+        return await on.say(who, command, text, files=files, where=where)
     if filled := re.match(r"(\d+): (.*)", what):
         return await on.fill(who, seen[int(filled[1]) - 1], await values(on, app, who, filled[2]))
     number, label = what.split(" ", 1)
@@ -101,7 +109,7 @@ async def settled(app: App, platform: str) -> None:
     async with asyncio.timeout(PATIENCE):
         while True:
             load = await app.studio.load()
-            if not (load.queued or load.running or await app.store.notices([platform])):
+            if not (load.queued or load.running or await app.store.notices([platform]) or await app.moderation.book.due()):
                 return
             await asyncio.sleep(0.02)
 

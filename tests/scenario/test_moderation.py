@@ -7,6 +7,7 @@ from pathlib import Path
 from bot.messages import Catalogue
 from tests.fakes.discord import DiscordWire, Message
 from tests.fakes.slack import SlackWire
+from tests.fakes.studio import paint
 from tests.scenario.bots import discord_settings, running, slack_settings, unknown_requests
 
 say = Catalogue.load("en").say
@@ -78,6 +79,8 @@ async def test_a_day_on_slack(tmp_path: Path) -> None:
         assert say("admin.changed") in await told(chief, mods, "admin moderators here")
         answer = await wire.command(bob, wire.art, "/imagine", "a fox --n 1")
         picture = await (await answer.message()).until(lambda m: "Drawn in" in m.plain)
+        strange = await wire.say(bob, wire.art, "look", files=[("fox.png", paint(1), "image/png")])
+        assert "Say which picture" in (await (await wire.shortcut(chief, strange, "report")).ephemeral()).plain, "it was not drawn here"
         job = str(picture.metadata["event_payload"]["job_id"])
         assert say("moderation.reported") in await told(chief, wire.art, f"report {job} too much fur")
         await wire.until(lambda: wire.messages(mods))

@@ -2,16 +2,20 @@
 
 import asyncio
 import io
+import os
 import re
 import struct
 import subprocess
 import sys
 import uuid
 import zlib
+from datetime import UTC, datetime
 
 import pytest
 from PIL import Image, ImageChops
 
+from bot.provenance import Provenance, authority
+from bot.provenance.manifest import TRUSTED, VALID
 from tests.scenario.program import PATIENCE, ROOT, Program, log_events, until
 from tests.scenario.visitor import Visitor, actions, pictures
 
@@ -187,6 +191,24 @@ async def test_a_seed_is_a_picture_in_the_terminal_and_in_company(tmp_path, prog
     assert in_company.size == first.size
     largest = max(high for _, high in ImageChops.difference(first, in_company).getextrema())
     assert largest == 0, f"a channel differs by {largest}"
+
+
+async def test_a_picture_from_the_terminal_is_signed_by_this_installations_own_authority(tmp_path):
+    data, out = tmp_path / "data", tmp_path / "x.png"
+    authority.own(data / "signing", datetime.now(UTC))
+    before = {file.name: file.read_bytes() for file in (data / "signing").iterdir()}
+    environment = {**os.environ, "WORDUP_DATA_DIR": str(data)}
+    command = [sys.executable, "-m", "bot", "imagine", "a fox --steps 2", "-o", str(out)]
+    done = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    here, elsewhere = (Provenance(folder, clock=lambda: datetime.now(UTC)) for folder in (data / "signing", tmp_path / "another"))
+    try:
+        claims = [await reader.read(out.read_bytes()) for reader in (here, elsewhere)]
+    finally:
+        here.close()
+        elsewhere.close()
+    assert [claim.state if claim else None for claim in claims] == [TRUSTED, VALID]
+    assert {file.name: file.read_bytes() for file in (data / "signing").iterdir()} == before and [each.name for each in data.iterdir()] == ["signing"]
 
 
 def test_a_mistake_in_the_terminal_is_one_sentence(tmp_path):

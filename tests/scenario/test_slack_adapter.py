@@ -356,6 +356,13 @@ async def test_signed_http(tmp_path: Path) -> None:
         assert s.wire.violations == []
 
 
+async def test_an_address_that_is_tried_twice_within_a_second_is_answered_twice(tmp_path: Path) -> None:
+    async with scene(tmp_path, socket=False) as s:
+        body, now = {"token": s.wire.verification_token, "challenge": "the challenge", "type": "url_verification"}, time.time()
+        answers = [await s.wire.post_signed("events", body, timestamp=now) for _ in range(2)]
+        assert [(status, told.get("challenge", told.get("text"))) for status, told, _ in answers] == [(200, "the challenge")] * 2
+
+
 # ------------------------------------------------------------------------------------------------ odd days
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import limits
+from bot.domain import Actor
 from engine.api import Capabilities, Effort, MorphRequest, Part, Request, UpscaleRequest
 from tests.contract.jobs import imagine
 
@@ -160,3 +162,16 @@ def test_costs_are_positive_exact_multiples_that_grow_with_the_work(count: int, 
     assert cost / 2 <= limits.price(request, capabilities, relaxed=True) < cost / 2 + limits.QUANTUM
     assert limits.cost(replace(request, steps=steps + 1), capabilities) >= cost
     assert limits.cost(replace(request, count=count + 1), capabilities) >= cost
+
+
+# ------------------------------------------------------------------------------------------------ how old an account is
+
+
+def test_a_discord_account_is_as_old_as_its_id_says():
+    """The example of Discord's own page (https://discord.com/developers/docs/reference#snowflakes)."""
+    member, made = Actor(platform="discord", id="175928847299117063"), datetime(2016, 4, 30, 11, 18, 25, 796000, tzinfo=UTC)
+    assert limits.account_since(member) == made
+    assert limits.until_old_enough(member, 3, made + timedelta(days=1)) == timedelta(days=2)
+    assert limits.until_old_enough(member, 3, made + timedelta(days=3)) is None
+    assert limits.until_old_enough(member, 0, made) is None, "no bound is set"
+    assert limits.account_since(Actor(platform="slack", id="T1:U1")) is None

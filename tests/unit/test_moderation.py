@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import Action, Card, Offer, Place, Receipt, ReplyTo, Status, Verb, Visibility
-from bot.domain.moderation import Deed
+from bot.domain import Action, Actor, Card, Offer, Place, Receipt, ReplyTo, Status, Verb, Visibility
+from bot.domain.moderation import Decision, Deed, Kind
 from bot.errors import Fault, NotFound, Refused
 from bot.moderation import mail as mailing
 from bot.usecases import admin as admins
@@ -49,6 +49,39 @@ async def test_the_button_of_a_picture_opens_a_form_that_reports_it(day: Moderat
     form = day.house.studio.greet(press).form
     assert form is not None and [field.name for field in form.fields] == ["reason"] and not form.fields[0].required
     assert Action.decode(form.name).job_id == picture.job_id
+
+
+async def test_the_button_stands_with_the_details_for_those_who_may_report_it(day: Moderated) -> None:
+    picture = await day.drawn()
+    details = Action(verb=Verb.PARAMS, job_id=picture.job_id)
+
+    async def offered(actor: Actor, place: Place = PICTURES) -> list[Verb]:
+        card = await day.press(details, actor=actor, place=place)
+        assert card.visibility is Visibility.PRIVATE
+        return [each.action.verb for row in card.rows for each in row]
+
+    assert await offered(BOB) == await offered(BOB, NOWHERE) == [Verb.REPORT]
+    assert await offered(ADA) == [], "one's own"
+    assert await offered(BOB, replace(PICTURES, server=ELSEWHERE)) == [], "shown on another server"
+    assert (await day.admin("moderators off", place=MODS)).text == say("admin.changed")
+    assert await offered(BOB) == [], "nobody would be told"
+
+
+async def test_a_report_is_answered_to_who_reports_alone(day: Moderated) -> None:
+    picture = await day.drawn()
+    form = day.house.submit(Action(verb=Verb.REPORT, job_id=picture.job_id).encode(), "", actor=BOB)
+    assert day.house.studio.greet(form).visibility is Visibility.PRIVATE
+
+
+async def test_reports_and_decisions_are_counted(day: Moderated) -> None:
+    counted: list[tuple[Kind, Decision | None]] = []
+    desk = day.house.studio.moderation
+    assert desk is not None
+    desk.seen = lambda kind, decision: counted.append((kind, decision))
+    case = await day.reported(await day.drawn())
+    await day.decide(case, "warn")
+    assert (await day.decide(case, "ban")).refusal, "it was decided"
+    assert counted == [(Kind.REPORT, None), (Kind.REPORT, Decision.WARN)]
 
 
 async def test_more_reports_change_the_one_card(day: Moderated) -> None:

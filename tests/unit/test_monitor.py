@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import pytest
 
-from bot.domain import Actor, Job, Load, Place, Shown, Status
-from bot.monitor import Monitor
+from bot.domain import Actor, Job, Load, Place, Said, Shown, Status
+from bot.domain.moderation import Decision, Kind
+from bot.monitor import REFUSED_BY, Monitor
 from engine.api import ImagineRequest, Part
 from engine.fake import FakeEngine
+from tests.unit.house import ENGLISH
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = Job(
@@ -28,6 +30,7 @@ class Books:
 
     def __init__(self) -> None:
         self.broken = False
+        self.error = None
 
     async def now(self):
         if self.broken:
@@ -40,7 +43,7 @@ class Books:
     async def shown(self, job_id):
         from dataclasses import replace
 
-        return Shown(job=replace(JOB, status=Status.DONE))
+        return Shown(job=replace(JOB, status=Status.FAILED if self.error else Status.DONE, error=self.error))
 
 
 @pytest.fixture
@@ -99,6 +102,38 @@ async def test_a_draw_that_crashes_is_counted_and_still_raises(house):
     with pytest.raises(RuntimeError):
         await monitor.measured(draw)(JOB)
     assert 'wordup_jobs_ended_total{outcome="crashed"} 1.0' in (await get("/metrics"))[1]
+
+
+async def test_refusals_reports_and_decisions_are_counted_from_nought(house):
+    books, monitor, get = house
+    _, text = await get("/metrics")
+    assert 'wordup_gate_refusals_total{rule="minors"} 0.0' in text and 'wordup_decisions_total{decision="ban",kind="contest"} 0.0' in text
+    for message in ("refused.gate_sexual", "refused.gate_sexual", "refused.gate_upload", "refused.gate_bad_rule", "refused.too_many"):
+        monitor.refused(message)
+    books.error = Said(message="error.gate_picture")
+
+    async def draw(job):
+        pass
+
+    await monitor.measured(draw)(JOB)
+    monitor.moderated(Kind.REPORT, None)
+    monitor.moderated(Kind.REPORT, Decision.REMOVE)
+    _, text = await get("/metrics")
+    for line in (
+        'wordup_gate_refusals_total{rule="sexual"} 2.0',
+        'wordup_gate_refusals_total{rule="upload"} 1.0',
+        'wordup_gate_refusals_total{rule="picture"} 1.0',
+        'wordup_reports_total{kind="report"} 1.0',
+        'wordup_decisions_total{decision="remove",kind="report"} 1.0',
+    ):
+        assert line in text
+    assert "bad_rule" not in text and "too_many" not in text
+
+
+def test_every_refusal_of_the_gates_is_counted():
+    """Each message of theirs, but for the two that are about a server's list of rules."""
+    every = {key.partition(".gate_")[2] for key in ENGLISH if ".gate_" in key and key.startswith(("refused.", "error."))}
+    assert every - {"bad_rule", "too_many_rules"} == set(REFUSED_BY)
 
 
 async def test_a_taken_port_turns_metrics_off_and_nothing_else(house):

@@ -136,6 +136,24 @@ async def test_a_remix_keeps_what_it_was_drawn_from(house: House):
     assert (request.source, request.strength) == (was.source, 0.4) and request.parts[0].text == "an owl"
 
 
+@pytest.mark.parametrize(("verb", "argument"), [(Verb.VARY, "s"), (Verb.VARY, "strongest"), (Verb.ZOOM, "1"), (Verb.ZOOM, "nan")])
+async def test_a_form_of_a_button_that_was_never_made_draws_nothing_and_says_so(house: House, verb: Verb, argument: str):
+    one = await house.drawn("a fox --n 1")
+    before = await house.balance()
+    for index in ("0", "100"):
+        form = house.submit(f"w1:{verb}:{one.job_id}:{index}:{argument}", "an owl", factor="1.5")
+        greeted = house.studio.greet(form).card
+        assert greeted is not None and greeted.text == (await house.studio.handle(form)).text == ENGLISH.say("refused.unknown_form")
+    assert await house.balance() == before
+
+
+async def test_a_zoom_whose_form_was_not_given_is_asked_for_once_more(house: House):
+    """The greeting gives no form where the server forbids the button; it may have been allowed a moment later."""
+    one = await house.drawn("a fox --n 1")
+    asked = Action(verb=Verb.ZOOM, job_id=one.job_id, index=0)
+    assert (await house.studio.handle(house.press(asked))).text == ENGLISH.say("refused.once_more")
+
+
 async def test_commands_on_a_message_mean_its_picture(house: House):
     one = await house.drawn("a fox --n 1")
     large = await house.end(await house.studio.handle(house.command("upscale", job_id=one.job_id)))

@@ -5,7 +5,7 @@ other workspaces install the app at ``GET /slack/install``, whichever way events
 `intake` lets events in, `workspaces` says whose they are, `handlers` answers them, `posts` writes messages (and says within which window a card is told
 once), `files` carries pictures and `documents` other files, `home` keeps the App Home, `doors` and `installs` let workspaces in; `blocks`, `forms` and
 `events` are pure translators, `limits` Slack's numbers, `trouble` its errors, `wire` its Web API, `pace` how fast it is asked, `people` who members are.
-Spoilers do not exist in Slack: such a picture is shown as any other.
+Spoilers do not exist in Slack: such a picture is blurred where others see it, and whole where one member alone does.
 """
 
 from __future__ import annotations

@@ -17,13 +17,14 @@ import aiohttp
 import structlog
 from slack_sdk.errors import SlackApiError
 
+from bot.chat.blur import blurred_async
 from bot.chat.fetching import Foreign, TooHeavy, Unfit, Unreachable, fetch
 from bot.chat.pictures import fitted_async, gif_async
 from bot.chat.slack import limits, trouble
 from bot.chat.slack.blocks import Catalogue
 from bot.chat.slack.events import FileRef
 from bot.chat.slack.wire import Wire
-from bot.domain import Actor, Card, Picture, Upload
+from bot.domain import Actor, Card, Picture, Upload, Visibility
 from bot.errors import BadPicture, NotFound
 from bot.ports import Memos
 
@@ -34,6 +35,7 @@ Bytes = Callable[[Actor, str], Awaitable[bytes]]
 
 WAITS = (0.1, 0.2, 0.4, 0.8, 1.5, 2.0, 3.0, 4.0)  #: seconds between looks at whether a file can be shown yet
 MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")  #: what image blocks show
+_BLURRED = ":blurred"  #: ends the names under which blurred pictures are remembered, beside those of the same pictures as they are
 _UPLOAD = "upload"  #: where pictures are sent to, beside the methods of `Pace`
 
 
@@ -54,7 +56,7 @@ class Files:
 
     async def shown(self, card: Card, actor: Actor, read: Bytes, catalogue: Catalogue) -> Uploaded:
         """The card's stored pictures, and its clip, as files. Raises what is worth another try; what is not becomes a note."""
-        wanted = [each for each in card.files if each.digest]
+        wanted = [each for each in card.files if each.digest and not (_veiled(card) and each.moves)]
         if not wanted:
             return Uploaded()
         key = _key(card, wanted[0])
@@ -65,7 +67,8 @@ class Files:
                     notes += _smaller(ids[picture.digest], catalogue)
                     continue
                 try:
-                    note = await self._upload(key, ids, picture, picture.data or await read(actor, picture.digest), catalogue)
+                    data = picture.data or await read(actor, picture.digest)
+                    note = await self._upload(key, ids, picture, await blurred_async(data) if _veiled(card) else data, catalogue)
                 except NotFound:
                     continue  # deleted since the card was made
                 except (SlackApiError, trouble.Never) as error:
@@ -74,6 +77,7 @@ class Files:
                     log.warning("slack.no_upload", job=card.job_id, error=trouble.name_of(error) or str(error))
                     note = catalogue.say("chat.picture_kept")
                 notes += [note] if note else []
+        notes += [catalogue.say("chat.blurred")] if _veiled(card) else []
         return Uploaded(ids={digest: name.partition("?")[0] for digest, name in ids.items()}, notes=tuple(dict.fromkeys(notes)))
 
     async def known(self, job_id: str) -> Mapping[str, str]:
@@ -103,7 +107,10 @@ class Files:
 
     async def delete(self, job_id: str) -> None:
         """The files of a job, as far as Slack lets us."""
-        key = f"slack:files:{job_id}"
+        for key in (f"slack:files:{job_id}", f"slack:files:{job_id}{_BLURRED}"):
+            await self._delete(key, job_id)
+
+    async def _delete(self, key: str, job_id: str) -> None:
         async with self._lock(key):
             for name in (await self._recall(key)).values():
                 try:
@@ -208,7 +215,13 @@ class Files:
 
 def _key(card: Card, first: Picture) -> str:
     """Cards that stand for no job (the pictures sent to a member directly) remember theirs by the picture."""
-    return f"slack:files:{card.job_id or first.digest}"
+    return f"slack:files:{card.job_id or first.digest}{_BLURRED if _veiled(card) else ''}"
+
+
+def _veiled(card: Card) -> bool:
+    """Whether its pictures must not be seen without a click, of which Slack has none: what goes to one member alone was asked for by one."""
+    moderators = card.status is None  # a case stands for no job, in a channel of theirs alone: what cannot be seen cannot be decided about
+    return card.spoiler and card.visibility is Visibility.PUBLIC and not moderators
 
 
 def _smaller(name: str, catalogue: Catalogue) -> list[str]:

@@ -30,8 +30,8 @@ log = structlog.get_logger(__name__)
 
 _REMEMBERED = 4096  #: deliveries that were answered in this process
 ANYWHERE = "imagine_anywhere"  #: the shortcut that needs no message
-FROM, DESCRIBE, UPSCALE, REMIX = "imagine_from", "describe", "upscale", "remix"  #: those of a message
-SHORTCUTS = (ANYWHERE, FROM, DESCRIBE, UPSCALE, REMIX)
+FROM, DESCRIBE, UPSCALE, REMIX, REPORT = "imagine_from", "describe", "upscale", "remix", "report"  #: those of a message
+SHORTCUTS = (ANYWHERE, FROM, DESCRIBE, UPSCALE, REMIX, REPORT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class Handlers:
         if name == FROM:
             await self._begun(spot, picture or events.shared_list(message), "" if job_id else events.words_of(message))
             return
-        sent = (picture,) if picture is not None and not job_id and name != REMIX else ()
+        sent = (picture,) if picture is not None and not job_id and name not in (REMIX, REPORT) else ()
         uploads = tuple(each.holder() for each in sent)
         await self._answer(spot, events.said(spot, str(name), "", self.now(), uploads, job_id=job_id), pictures=sent)
 

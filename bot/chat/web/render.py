@@ -119,6 +119,7 @@ class TileView:
     favourite: bool
     relation: str
     current: bool
+    veiled: bool  #: its pictures are shown behind a click
 
 
 def is_job_card(card: Card) -> bool:
@@ -304,6 +305,7 @@ def tile_view(say: Catalogue, shown: Shown, *, current: bool = False) -> TileVie
         favourite=any(shot.favourite for shot in shots),
         relation=relation(say, job),
         current=current,
+        veiled=job.hidden,
     )
 
 
