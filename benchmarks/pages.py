@@ -15,7 +15,7 @@ from engine.local import LocalEngine
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 IMAGES = DOCS / "images" / "operations"
 #: What the page may weigh, in bytes: one picture, and all of them.
-MOST, MOST_TOGETHER = 25_000, 900_000
+MOST, MOST_TOGETHER = 150_000, 2_400_000
 
 Cell = tuple[str, Image.Image | bytes]
 """A caption, and a picture or the bytes of a clip."""
@@ -62,15 +62,15 @@ class Page:
         """A section: a sentence or two, and pictures with their captions, some in a row, each so many pixels wide."""
         self.say(f"## {title}", "", text)
         name = "".join(letter if letter.isalnum() else "-" for letter in title.lower()).strip("-")
-        files = [self._file(f"{name}-{k}.webp", picture) for k, (_, picture) in enumerate(cells, start=1)]
+        files = [self._file(f"{name}-{k}.webp", picture, width) for k, (_, picture) in enumerate(cells, start=1)]
         pairs = list(zip(cells, files, strict=True))
         for row in (pairs[k : k + across] for k in range(0, len(pairs), across)):
             captions = [caption for (caption, _), _ in row]
             pictures = [f'<img src="images/operations/{file}" alt="{_plain(caption)}" width="{width}">' for (caption, _), file in row]
             self.say("| " + " | ".join(captions) + " |", "|" + " --- |" * len(captions), "| " + " | ".join(pictures) + " |")
 
-    def _file(self, name: str, picture: Image.Image | bytes) -> str:
-        data = picture if isinstance(picture, bytes) else _webp(picture)
+    def _file(self, name: str, picture: Image.Image | bytes, width: int) -> str:
+        data = picture if isinstance(picture, bytes) else _webp(picture, 2 * width)
         self._bytes += len(data)
         if len(data) > MOST or self._bytes > MOST_TOGETHER:
             raise ValueError(f"{name}: {len(data)} bytes, {self._bytes} with those before it")
@@ -86,8 +86,10 @@ def _plain(caption: str) -> str:
     return caption.replace("`", "").replace('"', "")
 
 
-def _webp(picture: Image.Image) -> bytes:
+def _webp(picture: Image.Image, widest: int) -> bytes:
     out = io.BytesIO()
+    if picture.width > widest:  # twice what is shown: enough for any screen
+        picture = picture.resize((widest, round(picture.height * widest / picture.width)), Image.Resampling.LANCZOS)
     picture.save(out, "WEBP", quality=82, method=6)
     return out.getvalue()
 

@@ -22,11 +22,17 @@ from engine.sight import Sight
 THINGS, GROUNDS, STYLES, PROMPTS = 3, 2, 2, 4
 NUMBERS = ("two", "three")
 #: Names that take no article, beside plurals.
-UNCOUNTED = frozenset({"bread", "coffee", "fire", "grass", "rain", "sand", "snow", "sushi", "water"})
+UNCOUNTED = frozenset({
+    "bacon", "bread", "broccoli", "cheese", "coffee", "corn", "fire", "grass", "popcorn", "rain", "sand", "snow", "spaghetti", "sushi", "water", "wheat"
+})  # fmt: skip
 
 #: Places that stand in a sentence as they are, though they are single words.
 ADVERBS = frozenset({"downtown", "indoors", "outdoors", "outside", "underwater"})
-IRREGULAR = {"mouse": "mice", "wolf": "wolves", "tomato": "tomatoes", "leaf": "leaves", "knife": "knives", "sheep": "sheep"}
+IRREGULAR = {
+    "mouse": "mice", "goose": "geese", "tooth": "teeth", "wolf": "wolves", "leaf": "leaves", "knife": "knives", "scarf": "scarves", "snowman": "snowmen",
+    "tomato": "tomatoes", "potato": "potatoes", "volcano": "volcanoes", "tornado": "tornadoes", "bow and arrow": "bows and arrows",
+    **{same: same for same in ("bison", "deer", "dice", "moose", "sheep", "squid")},
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,16 +139,17 @@ def _where(place: str) -> str:
 def with_article(name: str) -> str:
     """`a fox`, `an owl`, `cherries`."""
     head = name.split(" of ")[0].split()[-1]
-    many = head.endswith("s") and not head.endswith(("ss", "us", "is"))
+    many = head.endswith("s") and not head.endswith(("ss", "us", "is", "ros"))
     if many or name in UNCOUNTED:
         return name
-    return f"{'an' if name[:1] in 'aeiou' and not name.startswith(('uni', 'ufo', 'eu')) else 'a'} {name}"
+    vowel = name.startswith("hour") or (name[:1] in "aeiou" and not name.startswith(("uni", "ufo", "eu")))
+    return f"{'an' if vowel else 'a'} {name}"
 
 
 def plural(name: str) -> str:
     """`fox` → `foxes`; of `slice of pizza`, the slices."""
     head, *rest = name.split(" of ", 1)
-    *before, last = head.split()
+    *before, last = [head] if head in IRREGULAR else head.split()
     if last in UNCOUNTED or last.endswith("fish") or with_article(head) == head:
         many = last
     elif last in IRREGULAR:

@@ -1,8 +1,9 @@
 """Rebuild the pocket model from registry packages (`python -m training --work DIR --target engine/pocket --seconds 10800`).
 
-Runs every stage in order. Each keeps its state in DIR, so a run that was stopped goes on where it was. `--grow` begins at the weights of the target, for a
-wider world than theirs. `--tiny` takes a few steps of each stage, with discs for artwork: weights that draw nothing, made by the same road (a test walks it,
-without a network). `python -m training.evaluate` measures what came out.
+Runs every stage in order, on a GPU where there is one (`training.together` runs those beside each other that can). Each keeps its state in DIR, so a run
+that was stopped goes on where it was. `--grow` begins at the weights of the target, for a wider world than theirs. `--tiny` takes a few steps of each stage,
+with discs for artwork: weights that draw nothing, made by the same road (a test walks it, without a network). `python -m training.evaluate` measures what
+came out.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from training import autoencoder, dataset, denoiser, export, image_prompts, polish, sight, sketch, students, text_encoder, upscaler
+from training import autoencoder, dataset, denoiser, export, image_prompts, likening, polish, sight, sketch, students, text_encoder, upscaler
 
 SHIPPED = Path(__file__).parent.parent / "engine" / "pocket"
 
@@ -46,13 +47,15 @@ def run(work: Path, target: Path, seconds: float, tiny: bool = False, grow: bool
             shutil.copytree(SHIPPED / part, work / part, dirs_exist_ok=True)
     elif tiny or not (work / "text_encoder.done").exists():
         stage("text_encoder", lambda s, n: text_encoder.train(work, s, n, shipped=shipped))
+    if not (work / "likening.json").exists():
+        likening.settle(work, likening.pairs(work, TINY_STEPS if tiny else None))
     if shipped and not (work / "autoencoder.pt").exists():
         autoencoder.inherit(work, shipped)
     stage("autoencoder", lambda s, n: autoencoder.train(work, s, n))
     stage("denoiser", lambda s, n: denoiser.train(work, s, n, shipped=shipped))
     stage("polish", lambda s, n: polish.train(work, s, n))
     stage("upscaler", lambda s, n: upscaler.train(work, s, n))
-    stage("sight", lambda s, n: sight.train(work, s, n, **({"batch": 8} if tiny else {})))
+    stage("sight", lambda s, n: sight.train(work, s, 2 * n, **({"batch": 8} if tiny else {})))
     stage("image_prompts", lambda s, n: image_prompts.train(work, s, n, **({"batch": 8, "seen": TINY_SCENES} if tiny else {})))
     stage("sketch", lambda s, n: sketch.train(work, s, n))
     pool = students.trajectories(work, **({"count": TINY_SCENES // 3} if tiny else {"seconds": SHARES["quick"] * seconds}))

@@ -3,11 +3,13 @@
 A stock `AutoencoderTiny` of factor 16. Its encoder is not trained but computed: the principal components of 16 × 16 patches, written
 into its strided convolutions. Latents are known (and smooth) from the first minute, so the denoiser need not wait, and the decoder can
 be trained or polished at any time without moving them. The decoder knows this small world, so it puts back what the projection drops.
+With `--critic SHARE` a critic of patches is heard in the last share of the time: what the latents leave open is then decided, not averaged.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import time
 from pathlib import Path
@@ -19,8 +21,11 @@ import torch.nn.functional as F
 from diffusers import AutoencoderTiny
 from diffusers.models.autoencoders.vae import AutoencoderTinyBlock
 
-from training.common import Log, ema_update, parameters, save_whole, warmup_cosine
-from training.dataset import draw, pixels
+from training.common import Log, autocast, begin, ema_update, load_whole, parameters, save_whole, warmup_cosine
+from training.critic import Critic, adversarial, balance, learn
+from training.dataset import draw, parts, pixels
+from training.feed import Losses, Pictures
+from training.measures import compare
 from training.scenes import sheet
 
 LATENT_CHANNELS = 48
@@ -32,6 +37,16 @@ SPREAD = 0.4
 FITTED = 1_500
 #: Components keep this power of their own size: 1 would whiten them, 0 leave faint details to the very last steps.
 WHITENING = 0.5
+#: Width of the decoder's critic, and its gradient's size against the other losses' at the last layer.
+CRITIC, HEARD = 32, 0.4
+#: What the critic may cost in dB; if it costs more, something went wrong, and the decoder is again what it was without.
+LOST = 1.5
+#: The autoencoder as it was when the critic came.
+PLAIN = "vae_plain"
+#: On a GPU, scenes painted while it trains are taken in when there are so many times as many.
+MORE = 1.5
+#: Steps between two checkpoints, and how slowly the averaged weights follow: on a processor, on a GPU.
+KEPT, SLOWLY = {"cpu": 200, "cuda": 1000}, {"cpu": 0.99, "cuda": 0.995}
 
 
 def build() -> Any:
@@ -145,10 +160,10 @@ def inherit(work: Path, shipped: Path) -> None:
 
 
 def load(work: Path) -> Any:
-    """The autoencoder with its computed encoder: the kept one, else a fresh one fitted to the first scenes."""
+    """The autoencoder with its computed encoder, on the processor: the kept one, else a fresh one fitted to the first scenes."""
     model, checkpoint = build(), work / "autoencoder.pt"
     if checkpoint.exists():
-        model.load_state_dict(torch.load(checkpoint)["model"])
+        model.load_state_dict(load_whole(checkpoint)["model"])
     else:
         torch.manual_seed(1)
         model = build()
@@ -158,76 +173,151 @@ def load(work: Path) -> Any:
     return model.to(memory_format=torch.channels_last)
 
 
-def train(work: Path, seconds: float, steps: int, batch: int = 8, lr: float = 1.5e-3, noise: float = 0.1, seed: int = 1) -> list[float]:
-    """Train the decoder for `seconds` or `steps` more; the rate falls to nothing at the end, so each sitting ends usable. Returns the losses."""
-    torch.set_flush_denormal(True)
-    model, average, checkpoint = load(work), load(work), work / "autoencoder.pt"
-    model.encoder.requires_grad_(False)
-    state = torch.load(checkpoint)
-    optimizer = torch.optim.AdamW(model.decoder.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=1e-4)
-    if "optimizer" in state:
-        optimizer.load_state_dict(state["optimizer"])
-        model.load_state_dict(state["raw"])
-    first, before = state["step"], state["seconds"]
+class School:
+    """Steps of the decoder of `model` towards pictures, and from `share` of the time before the end on against a critic as well.
+
+    The critic judges what a picture has beyond the one of `plain`: the averaged decoder as it was when the critic first came. `state` is a checkpoint, or {}.
+    """
+
+    def __init__(self, model: Any, state: dict[str, Any], lr: float, share: float, device: torch.device) -> None:
+        torch.backends.cudnn.benchmark = True
+        self.device, self.lr, self.share, self.average = device, lr, share, copy.deepcopy(model)
+        if "raw" in state:
+            model.load_state_dict(state["raw"])
+        self.model = model
+        for each in (model, self.average):
+            each.to(device=device, memory_format=torch.channels_last)
+        model.encoder.requires_grad_(False)
+        self.average.requires_grad_(False)
+        self.optimizer = self._optimizer(model.decoder, lr, 0.9, state.get("optimizer"))
+        self.plain: Any = None
+        if share:
+            self.critic = Critic(CRITIC).to(device)
+            self.critic.to(memory_format=torch.channels_last)
+            self.judge = self._optimizer(self.critic, 3e-4, 0.5, state.get("judge"))
+            if "plain" in state:
+                self.plain = copy.deepcopy(self.average.decoder)
+                self.plain.load_state_dict(state["plain"])
+                self.critic.load_state_dict(state["critic"])
+
+    def _optimizer(self, model: torch.nn.Module, lr: float, momentum: float, state: dict[str, Any] | None) -> torch.optim.AdamW:
+        """AdamW, going on from `state` if given; in one piece on a GPU, wherever the state was saved."""
+        fused = True if self.device.type == "cuda" else None
+        made = torch.optim.AdamW(model.parameters(), lr=lr, betas=(momentum, 0.98), weight_decay=1e-4, fused=fused)
+        if state is not None:
+            made.load_state_dict(state)
+            for group in made.param_groups:
+                group["fused"] = fused
+        return made
+
+    def step(self, latents: torch.Tensor, pictures: torch.Tensor, done: float, rate: float, keep: tuple[int, float]) -> dict[str, torch.Tensor]:
+        """One step at share `done` of the time with `rate` of the learning rate; `keep`: the step and the slowness for `ema_update`. Returns losses."""
+        with autocast(self.device):
+            made = self.model.decoder(latents)
+        made = made.float()
+        loss = detail = detail_loss(made, pictures)
+        if hears := self.share > 0 and done >= 1 - self.share:
+            if self.plain is None:
+                self.plain = copy.deepcopy(self.average.decoder)
+            with torch.no_grad(), autocast(self.device):
+                base = self.plain(latents)
+            seen, true, base = (each.float() / 2 + 0.5 for each in (made, pictures, base))
+            scolded = adversarial(self.critic, seen, true, base)
+            heard = HEARD * min(1.0, (done - 1 + self.share) / 0.1)
+            loss = detail + balance(self.model.decoder.layers[-1].weight, (detail, scolded), heard).detach() * scolded
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * rate
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.model.decoder.parameters(), 1.0)
+        self.optimizer.step()
+        ema_update(self.average.decoder, self.model.decoder, *keep)
+        return {"loss": detail.detach()} | ({"critic": learn(self.critic, self.judge, seen.detach(), true, base)} if hears else {})
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
+        held = {"model": self.average.state_dict(), "raw": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        if self.plain is not None:
+            held |= {"plain": self.plain.state_dict(), "critic": self.critic.state_dict(), "judge": self.judge.state_dict()}
+        return held
+
+    def settle(self, work: Path, store: list[np.ndarray], before: Any, name: str = PLAIN) -> float:
+        """`finish`, and the same of the decoder `before`, if given, in `work/name`; which takes its place if it is better by far. Returns dB."""
+        if before is None:
+            return finish(work, self.average, store)
+        plain = copy.deepcopy(self.average)
+        plain.decoder.load_state_dict(before.state_dict())
+        without, judged = finish(work, plain, store, name), finish(work, self.average, store)
+        print(f"PSNR without the critic {without:.2f} dB, with it {judged:.2f} dB", flush=True)
+        if judged >= without - LOST:
+            return judged
+        print("the critic cost too much: back to the decoder without it", flush=True)
+        for each in (self.average, self.model):
+            each.decoder.load_state_dict(before.state_dict())
+        return finish(work, self.average, store)
+
+
+def train(
+    work: Path, seconds: float, steps: int, batch: int = 8, lr: float = 1.5e-3, noise: float = 0.1, seed: int = 1, threads: int = 0, critic: float = 0.0
+) -> list[float]:
+    """Train the decoder for `seconds` or `steps` more; the rate falls to nothing at the end, so each sitting ends usable. Returns the losses.
+
+    In the last share `critic` of the time a critic is heard as well.
+    """
+    device = begin(seed, threads)
+    model, checkpoint = load(work), work / "autoencoder.pt"
+    state = load_whole(checkpoint, device)
+    school = School(model, state, lr, critic, device)
+    first, before = state.get("step", 0), state.get("seconds", 0.0)
     print(f"{parameters([model.encoder]):.2f} + {parameters([model.decoder]):.2f} M parameters, from step {first}")
-    rng, store, log, losses, started = np.random.default_rng(seed + first), pixels(work), Log(work / "autoencoder.jsonl"), [], time.time()
+    rng, store, losses, every = np.random.default_rng(seed + first), pixels(work), Losses(Log(work / "autoencoder.jsonl"), first), KEPT[device.type]
+    given, started = Pictures(store, device), time.time()
+
+    def keep() -> None:
+        spent = before + time.time() - started
+        save_whole(school.state() | {"step": first + len(losses.settle()), "seconds": spent}, checkpoint)
+
     for step in range(steps):
         done = max(step / steps, (time.time() - started) / seconds)
         if done >= 1:
             break
-        pictures = to_tensor(draw(store, batch, rng))
+        pictures = given.at(given.pick(batch, rng))
         with torch.no_grad():
             latents = model.encoder(pictures)
             # Some pictures get latents as a denoiser leaves them: slightly off.
-            latents = latents + noise * SPREAD * torch.rand(batch, 1, 1, 1).square() * 2 * torch.randn_like(latents)
-        loss = detail_loss(model.decoder(latents), pictures)
-        for group in optimizer.param_groups:
-            group["lr"] = lr * warmup_cosine(int(done * 10_000), 10_000, warmup=400)
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(model.decoder.parameters(), 1.0)
-        optimizer.step()
-        ema_update(average.decoder, model.decoder, step, 0.99)
-        losses.append(loss.item())
-        log.step(first + step + 1, losses[-1])
-        if (step + 1) % 200 == 0:
-            save_whole(
-                {
-                    "model": average.state_dict(),
-                    "raw": model.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "step": first + step + 1,
-                    "seconds": before + time.time() - started,
-                },
-                checkpoint,
-            )
-            print(f"PSNR {finish(work, average, store):.2f} dB", flush=True)
-    save_whole(
-        {
-            "model": average.state_dict(),
-            "raw": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "step": first + len(losses),
-            "seconds": before + time.time() - started,
-        },
-        checkpoint,
-    )
-    print(f"PSNR {finish(work, average, store):.2f} dB", flush=True)
-    return losses
+            latents = latents + noise * SPREAD * torch.rand(batch, 1, 1, 1, device=device).square() * 2 * torch.randn_like(latents)
+        rate = warmup_cosine(int(done * 10_000), 10_000, warmup=400)
+        seen = school.step(latents, pictures, done, rate, (step, SLOWLY[device.type]))
+        losses.add(**seen)
+        if (step + 1) % every == 0:
+            keep()
+            print(f"PSNR {finish(work, school.average, store):.2f} dB", flush=True)
+            if given.whole is not None and len(parts(work)) > MORE * len(store):
+                store = pixels(work)  # somebody is still painting
+                given = Pictures(store, device)
+                print(f"{len(given)} scenes now", flush=True)
+    losses.settle()
+    psnr = school.settle(work, store, school.plain)
+    keep()
+    print(f"PSNR {psnr:.2f} dB", flush=True)
+    return losses.kept
 
 
 @torch.no_grad()
-def finish(work: Path, model: Any, store: list[np.ndarray]) -> float:
-    """Save the model and a sheet of pictures above their rebuilds to look at; returns the PSNR in dB."""
+def finish(work: Path, model: Any, store: list[np.ndarray], name: str = "vae") -> float:
+    """Save the model in `work/name` and a sheet of pictures above their rebuilds to look at; returns the PSNR in dB."""
     scenes = draw(store, 64, np.random.default_rng(0))
-    pictures = to_tensor(scenes)
+    pictures = to_tensor(scenes).to(model.device)
     latents = model.encoder(pictures)
     rebuilt = model.decoder(latents).clamp(-1, 1)
-    model.save_pretrained(work / "vae")
-    before, after = (((p + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy() for p in (pictures, rebuilt))
-    sheet([p for k in range(0, 48, 12) for p in (*before[k : k + 12], *after[k : k + 12])], 12).save(work / "autoencoder.png")
+    model.save_pretrained(work / name)
+    before, after = (((p + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy() for p in (pictures, rebuilt))
+    whole = name == "vae"
+    shown = sheet([p for k in range(0, 48, 12) for p in (*before[k : k + 12], *after[k : k + 12])], 12)
+    shown.save(work / ("autoencoder.png" if whole else f"{name}.png"))
     psnr = float(-10 * torch.log10(((rebuilt - pictures) / 2).square().mean()))
-    (work / "psnr.json").write_text(json.dumps({"psnr_db": round(psnr, 2), "pictures": len(pictures)}) + "\n")
+    figures = {"psnr_db": round(psnr, 2), "pictures": len(pictures), "sharpness": compare(after, before)["sharpness"]}
+    (work / ("psnr.json" if whole else f"{name}.json")).write_text(json.dumps(figures) + "\n")
     return psnr
 
 
@@ -238,4 +328,6 @@ if __name__ == "__main__":
     parse.add_argument("--steps", type=int, default=100_000)
     parse.add_argument("--lr", type=float, default=1.5e-3)
     parse.add_argument("--batch", type=int, default=8)
+    parse.add_argument("--threads", type=int, default=0)
+    parse.add_argument("--critic", type=float, default=0.0, help="share of the time, at its end, in which a critic of patches is heard")
     train(**vars(parse.parse_args()))

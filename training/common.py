@@ -1,4 +1,4 @@
-"""What every training stage shares: where its files lie, resumable state, a learning-rate curve, an exponential moving average."""
+"""What every training stage shares: the device it runs on, resumable state, a learning-rate curve, an exponential moving average."""
 
 from __future__ import annotations
 
@@ -11,6 +11,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+
+def begin(seed: int, threads: int = 0) -> torch.device:
+    """What every stage does first: seeds luck, sets the processor up, and returns the device to train on: the first GPU, where there is one.
+
+    `threads` of the processor are used, 0: as many as torch likes. On a GPU, products of float32 matrices may round as TF32 does.
+    """
+    torch.manual_seed(seed)
+    torch.set_flush_denormal(True)
+    if threads:
+        torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("high")
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """The forward pass in bfloat16 on a GPU; on a processor as it is. Weights, gradients and losses stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
+def load_whole(path: Path, device: torch.device | str = "cpu") -> Any:
+    """What `save_whole` saved, on this device, wherever it was saved from."""
+    return torch.load(path, map_location=device)
 
 
 def save_whole(state: Any, path: Path) -> None:

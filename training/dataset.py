@@ -1,12 +1,13 @@
 """Stage 1: scenes painted once and kept (`python -m training.dataset WORK --count 40000`): pixels as uint8, words as JSON lines.
 
-Painting costs as much as learning from a picture, so it is done once, a part at a time by two processes, and read by every later
+Painting costs as much as learning from a picture, so it is done once, a part at a time by some processes, and read by every later
 stage through a memory map. More parts can be added while others train. Square scenes lie in `scenes/`, other shapes in `scenes-160x96/` and so on.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -30,13 +31,19 @@ def _folder(work: Path, size: tuple[int, int]) -> Path:
     return work / ("scenes" if size == SQUARE else f"scenes-{size[0]}x{size[1]}")
 
 
+@functools.cache
+def _sprites(work: Path) -> dict[tuple[str, str], np.ndarray]:
+    """Once a process: unpacking them takes seconds."""
+    return load(work)
+
+
 def paint_part(work: Path, part: int, count: int = PART, size: tuple[int, int] = SQUARE) -> None:
     """Paint part number `part` (its seed) of `count` scenes, unless it is there."""
     target = _folder(work, size) / f"{part:03d}.npy"
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    painter, pixels, words = Painter(load(work), 1000 * size[0] * size[1] + part), np.empty((count, size[1], size[0], 3), np.uint8), []
+    painter, pixels, words = Painter(_sprites(work), 1000 * size[0] * size[1] + part), np.empty((count, size[1], size[0], 3), np.uint8), []
     for k in range(count):
         scene = painter.scene(size=size)
         pixels[k] = scene.pixels
@@ -63,9 +70,12 @@ def pixels(work: Path, size: tuple[int, int] = SQUARE) -> list[np.ndarray]:
     return [np.load(p, mmap_mode="r") for p in parts(work, size)]
 
 
-def words(work: Path, size: tuple[int, int] = SQUARE) -> list[dict[str, Any]]:
-    """What is known of each picture, in the pictures' order: caption, kind, things [[name, x, y, edge, mirrored]], relation, place, style."""
-    return [json.loads(line) for p in parts(work, size) for line in p.with_suffix(".jsonl").read_text().splitlines()]
+def words(work: Path, size: tuple[int, int] = SQUARE, there: list[Path] | None = None) -> list[dict[str, Any]]:
+    """What is known of each picture, in the pictures' order: caption, kind, things [[name, x, y, edge, mirrored]], relation, place, style.
+
+    Of the parts `there`, if given: while somebody paints, a part may come between two looks.
+    """
+    return [json.loads(line) for p in (parts(work, size) if there is None else there) for line in p.with_suffix(".jsonl").read_text().splitlines()]
 
 
 def captions(work: Path, size: tuple[int, int] = SQUARE) -> list[str]:
@@ -78,16 +88,17 @@ def draw(store: list[np.ndarray], count: int, rng: np.random.Generator) -> np.nd
     return np.stack([store[p][rng.integers(len(store[p]))] for p in rng.integers(0, len(store), count)])
 
 
-def paint(work: Path, count: int, each: int = 0, part: int = PART, rehearsal: bool = False) -> None:
-    """Paint until `count` square scenes are there, and `each` of every other shape; a rehearsal does without the artwork."""
+def paint(work: Path, count: int, each: int = 0, part: int = PART, rehearsal: bool = False, processes: int = 2) -> None:
+    """Paint until `count` square scenes are there, and `each` of every other shape, by so many processes; a rehearsal does without the artwork."""
     load(work, rehearsal)
-    wanted = [(k, part, SQUARE) for k in range(-(-count // part))]
-    wanted += [(k, part, size) for size in SHAPES for k in range(-(-each // part))]
+    asked = [(size, -(-number // part)) for size, number in ((SQUARE, count), *((size, each) for size in SHAPES))]
+    # Some of every shape soon: whoever trains meanwhile takes what there is.
+    wanted = sorted((k / parts, k, part, size) for size, parts in asked for k in range(parts))
     if len(wanted) == 1:
-        paint_part(work, *wanted[0])
+        paint_part(work, *wanted[0][1:])
         return
-    with ProcessPoolExecutor(max_workers=2) as pool:
-        list(pool.map(paint_part, *zip(*[(work, *one) for one in wanted], strict=True)))
+    with ProcessPoolExecutor(max_workers=processes) as pool:
+        list(pool.map(paint_part, *zip(*[(work, *one) for _, *one in wanted], strict=True)))
 
 
 if __name__ == "__main__":
@@ -95,4 +106,6 @@ if __name__ == "__main__":
     parse.add_argument("work", type=Path)
     parse.add_argument("--count", type=int, default=40_000)
     parse.add_argument("--each", type=int, default=2_000)
+    parse.add_argument("--part", type=int, default=PART)
+    parse.add_argument("--processes", type=int, default=os.cpu_count() or 2)
     paint(**vars(parse.parse_args()))

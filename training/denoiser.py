@@ -22,7 +22,7 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from transformers import BertModel, BertTokenizer
 
 from training import autoencoder, dataset
-from training.common import Log, ema_update, parameters, save_whole, warmup_cosine
+from training.common import Log, autocast, begin, ema_update, load_whole, parameters, save_whole, warmup_cosine
 from training.text_encoder import LENGTH
 
 SCHEDULE: dict[str, Any] = {
@@ -43,6 +43,10 @@ LONE = (0.9, 0.55)
 EYE, EVENING = 2.0, 0.5
 #: Scenes that a channel's variance is measured on.
 SPREAD_OF = 4_000
+#: Captions read at once.
+READ = 256
+#: Scenes painted while it trains are taken in when there are so many times as many.
+MORE = 1.5
 #: Timesteps are drawn from a uniform number to this power.
 LEAN = 0.8
 
@@ -82,50 +86,57 @@ def projection(work: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @torch.no_grad()
-def encode_pictures(work: Path, size: tuple[int, int] = dataset.SQUARE) -> torch.Tensor:
-    """Every scene's latents as the U-Net sees them, (N, C, height / 16, width / 16) float16; parts already encoded are kept in `work/latents….pt`."""
+def encode_pictures(work: Path, size: tuple[int, int] = dataset.SQUARE, device: torch.device | str = "cpu", there: list[Path] | None = None) -> torch.Tensor:
+    """Every scene's latents as the U-Net sees them, (N, C, height / 16, width / 16) float16 on `device`; of the parts `there`, if given.
+
+    On a processor, parts already encoded are kept in `work/latents….pt`; a GPU encodes faster than a file is read.
+    """
     kept = work / ("latents.pt" if size == dataset.SQUARE else f"latents-{size[0]}x{size[1]}.pt")
-    done: dict[str, torch.Tensor] = torch.load(kept) if kept.exists() else {}
-    matrix, offset = projection(work)
-    fresh = [p for p in dataset.parts(work, size) if p.stem not in done]
-    for path, store in zip(dataset.parts(work, size), dataset.pixels(work, size), strict=True):
-        if path not in fresh:
+    keeps = torch.device(device).type == "cpu"
+    done: dict[str, torch.Tensor] = torch.load(kept) if keeps and kept.exists() else {}
+    matrix, offset = (each.to(device) for each in projection(work))
+    there, fresh = dataset.parts(work, size) if there is None else there, False
+    for path in there:
+        if path.stem in done:
             continue
-        out = []
+        store, out, fresh = np.load(path, mmap_mode="r"), [], True
         for k in range(0, len(store), 250):
-            patches = F.unfold(autoencoder.to_tensor(store[k : k + 250]), 16, stride=16)
+            pictures = torch.from_numpy(np.array(store[k : k + 250])).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+            patches = F.unfold(pictures, 16, stride=16)
             latents = torch.einsum("npl,pc->ncl", patches, matrix) + offset[None, :, None]
             out.append(latents.reshape(len(latents), -1, size[1] // 16, size[0] // 16).half())
         done[path.stem] = torch.cat(out)
-    if fresh:
+    if fresh and keeps:
         save_whole(done, kept)
-    return torch.cat([done[p.stem] for p in dataset.parts(work, size)])
+    return torch.cat([done[path.stem] for path in there])
 
 
 @torch.no_grad()
-def encode_words(work: Path, captions: list[str]) -> torch.Tensor:
-    """The text encoder's states of each caption, (N, LENGTH, 384) float16, as a stock pipeline asks for them.
+def encode_words(work: Path, captions: list[str], device: torch.device | str = "cpu") -> torch.Tensor:
+    """The text encoder's states of each caption, (N, LENGTH, 384) float16 on `device`, as a stock pipeline asks for them.
 
-    Kept in `work/words.pt` for as long as the encoder stays the same; whoever asks for some of the captions known there gets them from it.
+    On a processor they are kept in `work/words.pt` for as long as the encoder stays the same; whoever asks for some of the captions known there gets them
+    from it.
     """
-    kept = work / "words.pt"
+    kept, keeps = work / "words.pt", torch.device(device).type == "cpu"
     weights = hashlib.sha256((work / "text_encoder" / "model.safetensors").read_bytes()).hexdigest()
-    if kept.exists() and (known := torch.load(kept)).get("encoder") == weights:
+    if keeps and kept.exists() and (known := torch.load(kept)).get("encoder") == weights:
         where = {caption: k for k, caption in enumerate(known["captions"])}
         if all(caption in where for caption in captions):
             return known["states"][[where[caption] for caption in captions]]  # type: ignore[no-any-return]
-    tokenizer, encoder = BertTokenizer.from_pretrained(work / "tokenizer"), BertModel.from_pretrained(work / "text_encoder", add_pooling_layer=False).eval()
-    states = torch.empty(len(captions), LENGTH, 384, dtype=torch.float16)
-    for k in range(0, len(captions), 256):
-        tokens = tokenizer(captions[k : k + 256], padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt")
-        states[k : k + 256] = encoder(tokens.input_ids, attention_mask=tokens.attention_mask)[0].half()
-    save_whole({"captions": captions, "encoder": weights, "states": states}, kept)
+    tokenizer, encoder = BertTokenizer.from_pretrained(work / "tokenizer"), BertModel.from_pretrained(work / "text_encoder", add_pooling_layer=False)
+    encoder.to(device=device, dtype=torch.float32).eval()  # type: ignore[call-arg]  # (transformers' own signature of `to` says less than torch's)
+    states = torch.empty(len(captions), LENGTH, 384, dtype=torch.float16, device=device)
+    for k in range(0, len(captions), READ):
+        tokens = tokenizer(captions[k : k + READ], padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt").to(device)
+        states[k : k + READ] = encoder(tokens.input_ids, attention_mask=tokens.attention_mask)[0].half()
+    if keeps:
+        save_whole({"captions": captions, "encoder": weights, "states": states}, kept)
     return states
 
 
-def where_things_are(work: Path, size: tuple[int, int]) -> np.ndarray:
+def where_things_are(scenes: list[dict[str, Any]], size: tuple[int, int]) -> np.ndarray:
     """(N, height / 16, width / 16), true in the cells of the latents that a thing's square covers."""
-    scenes = dataset.words(work, size)
     found = np.zeros((len(scenes), size[1] // 16, size[0] // 16), bool)
     for cells, scene in zip(found, scenes, strict=True):
         for _, x, y, edge, _ in scene["things"]:
@@ -134,19 +145,22 @@ def where_things_are(work: Path, size: tuple[int, int]) -> np.ndarray:
 
 
 class Lessons:
-    """Latents and words of all painted scenes, drawn in batches of one shape."""
+    """Latents and words of all painted scenes, drawn in batches of one shape; all of it on `device`."""
 
-    def __init__(self, work: Path) -> None:
-        self.sizes = dataset.sizes(work)
-        self.latents = [encode_pictures(work, size) for size in self.sizes]
-        captions = [dataset.captions(work, size) for size in self.sizes]
+    def __init__(self, work: Path, device: torch.device | str = "cpu") -> None:
+        self.device, self.sizes = torch.device(device), dataset.sizes(work)
+        there = [dataset.parts(work, size) for size in self.sizes]
+        self.parts = sum(map(len, there))
+        scenes = [dataset.words(work, size, parts) for size, parts in zip(self.sizes, there, strict=True)]
+        self.latents = [encode_pictures(work, size, device, parts) for size, parts in zip(self.sizes, there, strict=True)]
+        captions = [[str(each["caption"]) for each in known] for known in scenes]
         unique = list(dict.fromkeys(caption for each in captions for caption in each))
         where = {caption: k for k, caption in enumerate(unique)}
-        self.states = encode_words(work, [*unique, ""])
-        self.index = [torch.tensor([where[c] for c in each]) for each in captions]
-        self.blank = len(unique)
-        lone = torch.tensor([each["kind"] == "one" for each in dataset.words(work)])
-        self.things = [torch.from_numpy(where_things_are(work, size)) for size in self.sizes]
+        self.states = encode_words(work, [*unique, ""], device)
+        self.index = [torch.tensor([where[c] for c in each], device=device) for each in captions]
+        self.blank = torch.tensor(len(unique), device=device)
+        lone = torch.tensor([each["kind"] == "one" for each in scenes[0]], device=device)
+        self.things = [torch.from_numpy(where_things_are(known, size)).to(device) for size, known in zip(self.sizes, scenes, strict=True)]
         self.spread = self.latents[0][:SPREAD_OF].float().var((0, 2, 3))[None, :, None, None]
         self.lone, self.others = lone.nonzero().squeeze(1), (~lone).nonzero().squeeze(1)
 
@@ -155,50 +169,52 @@ class Lessons:
 
         Some of the words are the empty caption; of the square scenes, the share `lone` shows a single thing.
         """
+        here = self.device
         shape = 0 if len(self.sizes) == 1 or torch.rand(()) < SQUARES else int(torch.randint(1, len(self.sizes), ()))
-        pick = torch.randint(len(self.latents[shape]), (batch,))
+        pick = torch.randint(len(self.latents[shape]), (batch,), device=here)
         if not shape:
-            alone = (torch.rand(batch) < lone) if len(self.others) else torch.ones(batch, dtype=torch.bool)
-            pick[alone] = self.lone[torch.randint(len(self.lone), (int(alone.sum()),))]
-            pick[~alone] = self.others[torch.randint(max(1, len(self.others)), (int((~alone).sum()),))]
-        words = torch.where(torch.rand(batch) < BLANK, self.blank, self.index[shape][pick])
+            alone = torch.rand(batch, device=here) < lone if len(self.others) else torch.ones(batch, dtype=torch.bool, device=here)
+            one = self.lone[torch.randint(len(self.lone), (batch,), device=here)]
+            pick = torch.where(alone, one, self.others[torch.randint(len(self.others), (batch,), device=here)] if len(self.others) else one)
+        words = torch.where(torch.rand(batch, device=here) < BLANK, self.blank, self.index[shape][pick])
         return self.latents[shape][pick].float(), self.states[words].float(), self.things[shape][pick][:, None].float()
 
     def __len__(self) -> int:
         return sum(map(len, self.latents))
 
 
-def timesteps(batch: int) -> torch.Tensor:
+def timesteps(batch: int, device: torch.device | str = "cpu") -> torch.Tensor:
     """One timestep from each of `batch` equal slices (less luck in the loss), leaning towards the noisy end, where it is decided what is in the picture."""
-    return (((torch.arange(batch) + torch.rand(batch)) / batch) ** LEAN * SCHEDULE["num_train_timesteps"]).long()
+    slices = torch.arange(batch, device=device) + torch.rand(batch, device=device)
+    return ((slices / batch) ** LEAN * SCHEDULE["num_train_timesteps"]).long()
 
 
 def train(
-    work: Path, seconds: float, steps: int, batch: int = 48, lr: float = 8e-4, seed: int = 3, shipped: Path | None = None, threads: int = 0
-) -> list[float]:
+    work: Path, seconds: float, steps: int, batch: int = 48, lr: float = 8e-4, seed: int = 3, shipped: Path | None = None, threads: int = 0, every: int = 250,
+    lone: tuple[float, float] = LONE,
+) -> list[float]:  # fmt: skip
     """Train until `seconds` of training (earlier sittings counted in) or `steps` more; checkpoints hold all a later sitting needs. Returns the losses.
 
-    Without a checkpoint in `work` it begins at the weights of the model directory `shipped`, if given.
+    Without a checkpoint in `work` it begins at the weights of the model directory `shipped`, if given. A checkpoint is kept every so many (`every`) steps.
     """
-    torch.manual_seed(seed)
-    torch.set_flush_denormal(True)
-    if threads:
-        torch.set_num_threads(threads)
+    device = begin(seed, threads)
     model, checkpoint = build(), work / "denoiser.pt"
     if shipped and not checkpoint.exists():
         inherit(model, shipped)
+    model.to(device)
     average = copy.deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    state: dict[str, Any] = torch.load(checkpoint) if checkpoint.exists() else {"step": 0, "seconds": 0.0}
+    state: dict[str, Any] = load_whole(checkpoint, device) if checkpoint.exists() else {"step": 0, "seconds": 0.0}
     if checkpoint.exists():
         model.load_state_dict(state["model"])
         average.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
-    first, before = state["step"], state["seconds"]
-    lessons = Lessons(work)
+    first, before, warm = state["step"], state["seconds"], min(200, max(1, steps // 4))
+    lessons = Lessons(work, device)
     torch.manual_seed(seed + first)
     print(f"{parameters([model]):.2f} M parameters, {len(lessons)} scenes in {len(lessons.sizes)} shapes, from step {first}", flush=True)
     noiser, log, losses, started = DDPMScheduler(**SCHEDULE), Log(work / "denoiser.jsonl"), [0.0][:0], time.time()
+    alphas = noiser.alphas_cumprod = noiser.alphas_cumprod.to(device)
 
     def keep() -> None:
         spent = before + time.time() - started
@@ -210,17 +226,22 @@ def train(
         done = max(step / steps, (before + time.time() - started) / seconds)
         if done >= 1:
             break
-        x, words, things = lessons.draw(batch, LONE[0] + (LONE[1] - LONE[0]) * done)
-        noise, t = torch.randn_like(x), timesteps(batch)
+        if step % 500 == 499 and sum(len(dataset.parts(work, size)) for size in dataset.sizes(work)) > MORE * lessons.parts:
+            # Somebody is still painting.
+            lessons = Lessons(work, device)
+            print(f"{len(lessons)} scenes now", flush=True)
+        x, words, things = lessons.draw(batch, lone[0] + (lone[1] - lone[0]) * done)
+        noise, t = torch.randn_like(x), timesteps(batch, device)
         wanted = noiser.get_velocity(x, noise, t)
-        guess = model(noiser.add_noise(x, noise, t), t, encoder_hidden_states=words, return_dict=False)[0]
+        with autocast(device):
+            guess = model(noiser.add_noise(x, noise, t), t, encoder_hidden_states=words, return_dict=False)[0]
         # What a weight does not depend on the picture's own chance does not change what is best, only what is learned first: things before scenery, and the
         # faint channels, which carry details, nearer to the loud ones.
-        signal = noiser.alphas_cumprod[t][:, None, None, None]
+        signal = alphas[t][:, None, None, None]
         weights = (1 + (EYE - 1) * things) * (signal + (1 - signal) * lessons.spread) ** -EVENING
-        loss = ((guess - wanted).square() * weights).sum() / weights.sum()
+        loss = ((guess.float() - wanted).square() * weights).sum() / weights.sum()
         for group in optimizer.param_groups:
-            group["lr"] = lr * min(warmup_cosine(int(done * 10_000), 10_000, warmup=1), (first + step + 1) / 200)
+            group["lr"] = lr * min(warmup_cosine(int(done * 10_000), 10_000, warmup=1), (first + step + 1) / warm)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -228,7 +249,7 @@ def train(
         ema_update(average, model, first + step)
         losses.append(loss.item())
         log.step(first + step + 1, losses[-1])
-        if (step + 1) % 250 == 0:
+        if (step + 1) % every == 0:
             keep()
     keep()
     return losses
@@ -242,5 +263,7 @@ if __name__ == "__main__":
     parse.add_argument("--batch", type=int, default=48)
     parse.add_argument("--lr", type=float, default=8e-4)
     parse.add_argument("--threads", type=int, default=0)
+    parse.add_argument("--every", type=int, default=250)
+    parse.add_argument("--lone", type=float, nargs=2, default=LONE, help="share of the square batches with a single thing, at the start and at the end")
     parse.add_argument("--shipped", type=Path)
     train(**vars(parse.parse_args()))

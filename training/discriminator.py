@@ -56,15 +56,16 @@ class Head(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Scores of latents for words, (N, positions of all heads); above zero: looks real. Only the heads have parameters that learn."""
+    """Scores of latents for words, (N, positions of all heads), where the denoiser is; above zero: looks real. Only the heads have parameters that learn."""
 
     def __init__(self, unet: Any) -> None:
         super().__init__()
         self.eyes = Eyes(unet)
-        width = unet.config.cross_attention_dim
+        width, device = unet.config.cross_attention_dim, next(unet.parameters()).device
+        nothing = torch.zeros(1, unet.config.in_channels, 8, 8, device=device), torch.zeros(1, device=device), torch.zeros(1, 2, width, device=device)
         with torch.no_grad():
-            seen = self.eyes(torch.zeros(1, unet.config.in_channels, 8, 8), torch.tensor([0]), torch.zeros(1, 2, width))
-        self.heads = nn.ModuleList(Head(features.shape[1], width) for features in seen)
+            seen = self.eyes(*nothing)
+        self.heads = nn.ModuleList(Head(features.shape[1], width) for features in seen).to(device)
 
     def forward(self, noised: torch.Tensor, timesteps: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
         pooled = words.mean(1)

@@ -16,7 +16,7 @@ import hashlib
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,20 +27,22 @@ from torch import nn
 from transformers import CLIPVisionModelWithProjection
 
 from training import dataset, denoiser
-from training.common import Log, ema_update, parameters, save_whole, warmup_cosine
+from training.common import Log, autocast, begin, ema_update, load_whole, parameters, save_whole, warmup_cosine
 from training.scenes import Painter
-from training.sight import Eyes, normalised, to_unit
+from training.sight import DEVIATION, MEAN, Eyes, normalised, to_unit
 from training.sprites import load
 
 #: Tokens a picture becomes: diffusers knows the plain adapter by these four.
 TOKENS = 4
-#: Scenes that are looked at and prompt for themselves.
+#: Scenes that are looked at and prompt for themselves; a GPU looks at all there are.
 SEEN = 12_000
+#: How many are looked at at once, on a processor and on a GPU.
+LOOKED_AT = {"cpu": 64, "cuda": 1_000}
 #: Share of the scenes that come without words, and without the picture.
 WORDLESS, SIGHTLESS = 0.5, 0.08
 
 
-def begin(unet: Any, says: int) -> dict[str, torch.Tensor]:
+def untaught(unet: Any, says: int) -> dict[str, torch.Tensor]:
     """An adapter that nobody has trained, for embeddings of `says` numbers: keys and values begin as those of the words."""
     width = unet.config.cross_attention_dim
     projection = nn.Linear(says, TOKENS * width)
@@ -78,20 +80,42 @@ def _cross(unet: Any) -> list[str]:
 
 
 @torch.no_grad()
-def embeddings(work: Path, count: int = SEEN) -> torch.Tensor:
-    """How the encoder of image prompts sees the first `count` square scenes, (N, says) float16; kept in `work/seen.pt` for as long as its weights stay."""
+def embeddings(work: Path, count: int = SEEN, device: torch.device | str = "cpu", there: list[Path] | None = None) -> torch.Tensor:
+    """How the encoder of image prompts sees the first `count` square scenes, (N, says) float16 on `device`; of the parts `there`, if given.
+
+    On a processor they are kept in `work/seen.pt` for as long as its weights stay.
+    """
     kept, weights = work / "seen.pt", hashlib.sha256((work / "sight" / "model.safetensors").read_bytes()).hexdigest()
-    store = dataset.pixels(work)
+    keeps = torch.device(device).type == "cpu"
+    store = [np.load(path, mmap_mode="r") for path in (dataset.parts(work) if there is None else there)]
     count = min(count, sum(map(len, store)))
-    if kept.exists() and (known := torch.load(kept))["encoder"] == weights and len(known["embeddings"]) == count:
+    if keeps and kept.exists() and (known := torch.load(kept))["encoder"] == weights and len(known["embeddings"]) == count:
         return known["embeddings"]  # type: ignore[no-any-return]
-    encoder, seen, left = load_encoder(work), [], count
+    encoder, seen, left, some = load_encoder(work).to(device), [], count, LOOKED_AT[torch.device(device).type]
+    mean, deviation = (torch.tensor(each, device=device).view(1, 3, 1, 1) for each in (MEAN, DEVIATION))
     for pictures in store:
-        for k in range(0, min(len(pictures), left), 64):
-            seen.append(encoder(normalised(to_unit(pictures[k : min(k + 64, left)]))).image_embeds.half())
+        for k in range(0, min(len(pictures), left), some):
+            unit = torch.from_numpy(np.array(pictures[k : min(k + some, left)])).to(device).permute(0, 3, 1, 2).float().contiguous() / 255
+            with autocast(torch.device(device)):
+                seen.append(encoder((unit - mean) / deviation).image_embeds.half())
         left -= min(len(pictures), left)
-    save_whole({"encoder": weights, "embeddings": torch.cat(seen)}, kept)
+    if keeps:
+        save_whole({"encoder": weights, "embeddings": torch.cat(seen)}, kept)
     return torch.cat(seen)
+
+
+def scenes_seen(work: Path, device: torch.device, seen: int | None) -> tuple[denoiser.Lessons, torch.Tensor]:
+    """Latents and words of the square scenes, and the embeddings of the first `seen` of them, in the same order; None: SEEN, or on a GPU all.
+
+    Raises RuntimeError when somebody paints so fast that they cannot be looked at twice.
+    """
+    for _ in range(5):
+        there = dataset.parts(work)
+        lessons = denoiser.Lessons(work, device)
+        if dataset.parts(work) == there:
+            count = SEEN if device.type == "cpu" else len(lessons.latents[0])
+            return lessons, embeddings(work, count if seen is None else seen, device, there)
+    raise RuntimeError("scenes keep coming: set POCKET_PARTS, or wait until they are painted")
 
 
 def load_encoder(work: Path) -> Any:
@@ -100,15 +124,20 @@ def load_encoder(work: Path) -> Any:
     return encoder.requires_grad_(False)
 
 
-def train(work: Path, seconds: float, steps: int, batch: int = 48, lr: float = 2e-3, seed: int = 9, seen: int = SEEN) -> list[float]:
-    """Train until `seconds` of training (earlier sittings counted in) or `steps` more; saves `work/image_adapter`, averaged. Returns the losses."""
-    torch.manual_seed(seed)
-    torch.set_flush_denormal(True)
-    lessons, embeds, checkpoint = denoiser.Lessons(work), embeddings(work, seen), work / "image_prompts.pt"
-    kind: Any = UNet2DConditionModel
+def train(
+    work: Path, seconds: float, steps: int, batch: int = 48, lr: float = 2e-3, seed: int = 9, seen: int | None = None, threads: int = 0, every: int = 250
+) -> list[float]:
+    """Train until `seconds` of training (earlier sittings counted in) or `steps` more; saves `work/image_adapter`, averaged. Returns the losses.
+
+    A checkpoint is kept every so many (`every`) steps.
+    """
+    device = begin(seed, threads)
+    lessons, embeds = scenes_seen(work, device, seen)
+    checkpoint, kind = work / "image_prompts.pt", cast(Any, UNet2DConditionModel)
     unet = kind.from_pretrained(work / "unet", torch_dtype=torch.float32)
-    state: dict[str, Any] = torch.load(checkpoint) if checkpoint.exists() else {"step": 0, "seconds": 0.0}
-    adapter = attach(unet, state["model"] if "model" in state else begin(unet, embeds.shape[1]))
+    state: dict[str, Any] = load_whole(checkpoint) if checkpoint.exists() else {"step": 0, "seconds": 0.0}
+    adapter = attach(unet, state["model"] if "model" in state else untaught(unet, embeds.shape[1]))
+    unet.to(device)  # and with it the adapter, which is attached to it
     average = copy.deepcopy(adapter).requires_grad_(False)
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     if "model" in state:
@@ -120,6 +149,8 @@ def train(work: Path, seconds: float, steps: int, batch: int = 48, lr: float = 2
     scheduler: Any = DDPMScheduler
     losses: list[float] = []
     noiser, log, started = scheduler(**denoiser.SCHEDULE), Log(work / "image_prompts.jsonl"), time.time()
+    noiser.alphas_cumprod = noiser.alphas_cumprod.to(device)
+    blank, shares = torch.as_tensor(lessons.blank, device=device), torch.tensor([[WORDLESS], [SIGHTLESS]], device=device)
 
     def keep() -> None:
         now = {"step": first + len(losses), "seconds": before + time.time() - started}
@@ -130,13 +161,15 @@ def train(work: Path, seconds: float, steps: int, batch: int = 48, lr: float = 2
         done = max(step / steps, (before + time.time() - started) / seconds)
         if done >= 1:
             break
-        pick = torch.randint(len(embeds), (batch,))
-        wordless, sightless = torch.rand(2, batch) < torch.tensor([[WORDLESS], [SIGHTLESS]])
-        x, words = lessons.latents[0][pick].float(), lessons.states[torch.where(wordless, lessons.blank, lessons.index[0][pick])].float()
+        pick = torch.randint(len(embeds), (batch,), device=device)
+        wordless, sightless = torch.rand(2, batch, device=device) < shares
+        x, words = lessons.latents[0][pick].float(), lessons.states[torch.where(wordless, blank, lessons.index[0][pick])].float()
         seen_as = embeds[pick].float() * ~sightless[:, None]
-        noise, t = torch.randn_like(x), denoiser.timesteps(batch)
+        noise, t = torch.randn_like(x), denoiser.timesteps(batch, device)
         told = {"encoder_hidden_states": words, "added_cond_kwargs": {"image_embeds": [seen_as[:, None]]}}
-        loss = F.mse_loss(unet(noiser.add_noise(x, noise, t), t, **told, return_dict=False)[0], noiser.get_velocity(x, noise, t))
+        with autocast(device):
+            guess = unet(noiser.add_noise(x, noise, t), t, **told, return_dict=False)[0]
+        loss = F.mse_loss(guess.float(), noiser.get_velocity(x, noise, t))
         for group in optimizer.param_groups:
             group["lr"] = lr * min(warmup_cosine(int(done * 10_000), 10_000, warmup=1), (first + step + 1) / 100)
         optimizer.zero_grad()
@@ -146,7 +179,7 @@ def train(work: Path, seconds: float, steps: int, batch: int = 48, lr: float = 2
         ema_update(average, adapter, first + step)
         losses.append(loss.item())
         log.step(first + step + 1, losses[-1])
-        if (step + 1) % 250 == 0:
+        if (step + 1) % every == 0:
             keep()
     keep()
     return losses
@@ -206,5 +239,12 @@ if __name__ == "__main__":
     parse.add_argument("--steps", type=int, default=100_000)
     parse.add_argument("--batch", type=int, default=48)
     parse.add_argument("--lr", type=float, default=2e-3)
-    train(**vars(parse.parse_args()))
-    print(json.dumps(measure(parse.parse_args().work)))
+    parse.add_argument("--seen", type=int, help=f"scenes that prompt for themselves; {SEEN}, or on a GPU all")
+    parse.add_argument("--threads", type=int, default=0)
+    parse.add_argument("--every", type=int, default=250, help="steps between checkpoints")
+    parse.add_argument("--measure", action="store_true", help="measure what was trained, instead of training")
+    asked = vars(parse.parse_args())
+    if asked.pop("measure"):
+        print(json.dumps(measure(asked["work"])))
+    else:
+        train(**asked)

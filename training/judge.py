@@ -1,20 +1,20 @@
 """The judge: a small network that reads pictures of this world (`python -m training.judge WORK --seconds 720`). Asked by `training.evaluate`.
 
-It learns from painted scenes only, of seeds that no other stage uses, and nothing in the generator's training ever sees it; so it may mark
-the generator's work the way GenEval does (Ghosh et al. 2023, arXiv:2310.11513): which things stand where, how many, in what place and style.
-Scenes are softened on the way in, since a drawn picture is never as crisp as a painted one.
+It learns from painted scenes only, those in `work/scenes` or, where there are none, some that it paints as it goes, and nothing in the generator's training
+ever sees it; so it may mark the generator's work the way GenEval does (Ghosh et al. 2023, arXiv:2310.11513): which things stand where, how many, in what place
+and style. Scenes are softened on the way in, since a drawn picture is never as crisp as a painted one. It is measured on seeds that no other stage uses.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,18 +24,21 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from training.common import Log, parameters, save_whole, warmup_cosine
+from training import dataset, heldout
+from training.common import Log, autocast, begin, load_whole, parameters, save_whole, warmup_cosine
+from training.gallery import Gallery
 from training.places import EDGE
 from training.scenes import Painter, Placed, Scene
+from training.softening import soften
 from training.sprites import load as load_sprites
 from training.vocabulary import COLOURS, PLACES, STYLES, THINGS
 
-#: Seeds of its scenes begin here; `training.dataset` paints with others.
+#: Seeds of the scenes it paints begin here; `training.dataset` paints with others.
 SEED = 900_000
 #: Cells along an edge of what it says about things.
 CELLS = 8
-#: Its two widths: at 16 and at 8 cells an edge.
-WIDTHS = (96, 160)
+#: Its three widths: at 32, 16 and 8 cells an edge.
+WIDTHS = (64, 128, 224)
 #: Cells that have their say on whether a thing is there at all.
 VOTES = 4
 MOST = 3  #: things it can count to
@@ -79,9 +82,9 @@ class Judge(nn.Module):
 
     def __init__(self, things: int, places: int, styles: int, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
-        low, high = widths
-        self.stem = nn.Sequential(nn.PixelUnshuffle(4), _convolution(48, low, 2), nn.ReLU())
-        self.body = nn.Sequential(_Residual(low), _convolution(low, high, 2), nn.ReLU(), _Residual(high))
+        low, middle, high = widths
+        self.stem = nn.Sequential(nn.PixelUnshuffle(4), _convolution(48, low, 1), nn.ReLU(), _convolution(low, middle, 2), nn.ReLU())
+        self.body = nn.Sequential(_Residual(middle), _Residual(middle), _convolution(middle, high, 2), nn.ReLU(), _Residual(high), _Residual(high))
         self.cells = nn.Conv2d(high, things + 1, 1)
         self.whole = nn.Sequential(nn.Linear(5 * high, high), nn.ReLU())
         self.places, self.styles, self.counts = nn.Linear(high, places), nn.Linear(high, styles), nn.Linear(high, MOST)
@@ -116,11 +119,11 @@ def read(judge: Judge, pictures: NDArray[np.uint8], batch: int = 128) -> Reading
     judge.eval()
     parts: dict[str, list[torch.Tensor]] = {}
     for k in range(0, len(pictures), batch):
-        answers = judge(to_tensor(pictures[k : k + batch]))
+        answers = judge(to_tensor(pictures[k : k + batch]).to(judge.places.weight.device))
         cells = answers["cells"].softmax(1)[:, :-1]
         answers |= {"cells": cells, "things": cells.flatten(2).topk(VOTES).values.mean(2)}
         for name, value in answers.items():
-            parts.setdefault(name, []).append(value)
+            parts.setdefault(name, []).append(value.cpu())
     return Reading(**{name: torch.cat(values).numpy() for name, values in parts.items()})
 
 
@@ -150,20 +153,61 @@ def load(work: Path) -> Judge:
 def cell_labels(things: Sequence[Placed], known: dict[str, int]) -> NDArray[np.int64]:
     """(8, 8): which thing each cell belongs to, `len(known)` for none, IGNORED on the rim of a thing. Later things stand in front of earlier ones."""
     labels = np.full((CELLS, CELLS), len(known), np.int64)
-    middles = (np.arange(CELLS) + 0.5) * EDGE / CELLS
     for thing in things:
-        half = thing.edge / 2
-        reach = np.maximum(np.abs(middles[:, None] - thing.y - half), np.abs(middles[None] - thing.x - half)) / half
-        labels[(reach < RIM) & (reach >= CORE)] = IGNORED
-        labels[reach < CORE] = known[thing.name]
+        rim, core = _reached(thing.x, thing.y, thing.edge)
+        labels[rim] = IGNORED
+        labels[core] = known[thing.name]
     return labels
+
+
+@functools.cache
+def _reached(x: int, y: int, edge: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The cells on the rim of a square, and those in it."""
+    middles, half = (np.arange(CELLS) + 0.5) * EDGE / CELLS, edge / 2
+    reach = np.maximum(np.abs(middles[:, None] - y - half), np.abs(middles[None] - x - half)) / half
+    return (reach < RIM) & (reach >= CORE), reach < CORE
+
+
+def whole_labels(place: str, style: str, things: int) -> tuple[int, int, int]:
+    """Of a scene of so many things: which place, style and count."""
+    ground = IGNORED if style == "pencil" and place in COLOURS else grounds().index(place)  # grey: nobody can tell
+    return ground, list(STYLES).index(style), min(MOST, things) - 1
+
+
+class Source(Protocol):
+    """Where scenes come from."""
+
+    def batch(self, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Pictures (N, 3, H, W) in 0..1, cells (N, 8, 8), and place, style, count (N, 3), on the device."""
+
+
+class Archive:
+    """Scenes that were painted before, every style as often as any other."""
+
+    def __init__(self, gallery: Gallery, rng: Generator) -> None:
+        self.gallery, self.rng = gallery, rng
+        known = {name: k for k, name in enumerate(names())}
+        cells, whole = np.empty((len(gallery), CELLS, CELLS), np.int64), np.empty((len(gallery), 3), np.int64)
+        for n, scene in enumerate(gallery.words):
+            things = [Placed(name=name, x=x, y=y, edge=edge, mirrored=mirrored) for name, x, y, edge, mirrored in scene["things"]]
+            cells[n], whole[n] = cell_labels(things, known), whole_labels(scene["place"], scene["style"], len(things))
+        self.order = np.argsort(whole[:, 1], kind="stable")
+        many = np.bincount(whole[:, 1])
+        self.begin, self.many = (np.cumsum(many) - many)[many > 0], many[many > 0]
+        self.cells, self.whole = torch.from_numpy(cells).to(gallery.device), torch.from_numpy(whole).to(gallery.device)
+
+    def batch(self, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        style = self.rng.integers(0, len(self.many), count)
+        pick = self.order[self.begin[style] + (self.rng.random(count) * self.many[style]).astype(np.int64)]
+        there = torch.from_numpy(pick).to(self.gallery.device)
+        return self.gallery.pictures(pick), self.cells[there], self.whole[there]
 
 
 class Pool:
     """Painted scenes in memory, replaced one by one: endless variety at the price of a few scenes a batch."""
 
-    def __init__(self, painter: Painter, rng: Generator, size: int) -> None:
-        self.painter, self.rng, self.full, self.painted = painter, rng, size, 0
+    def __init__(self, painter: Painter, rng: Generator, size: int, device: torch.device) -> None:
+        self.painter, self.rng, self.full, self.painted, self.device = painter, rng, size, 0, device
         self.known = {name: k for k, name in enumerate(names())}
         self.pixels = np.empty((size, EDGE, EDGE, 3), np.uint8)
         self.cells, self.whole = np.empty((size, CELLS, CELLS), np.int64), np.empty((size, 3), np.int64)
@@ -173,14 +217,16 @@ class Pool:
         for _ in range(count):
             scene, at = scene_of(self.painter, self.rng), self.painted % self.full
             self.pixels[at], self.cells[at] = scene.pixels, cell_labels(scene.things, self.known)
-            ground = IGNORED if scene.style == "pencil" and scene.place in COLOURS else grounds().index(scene.place)  # grey: nobody can tell
-            self.whole[at] = ground, list(STYLES).index(scene.style), min(MOST, len(scene.things)) - 1
+            self.whole[at] = whole_labels(scene.place, scene.style, len(scene.things))
             self.painted += 1
 
     def batch(self, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Pictures (N, 3, H, W), cells (N, 8, 8), and place, style, count (N, 3)."""
+        """Of the scenes in memory, some of which were painted just now."""
+        self.paint(FRESH)
         pick = self.rng.integers(0, min(self.painted, self.full), count)
-        return to_tensor(self.pixels[pick]), torch.from_numpy(self.cells[pick]), torch.from_numpy(self.whole[pick])
+        parts = to_tensor(self.pixels[pick]), torch.from_numpy(self.cells[pick]), torch.from_numpy(self.whole[pick])
+        pictures, cells, whole = (part.to(self.device) for part in parts)
+        return pictures, cells, whole
 
 
 def scene_of(painter: Painter, rng: Generator) -> Scene:
@@ -190,134 +236,105 @@ def scene_of(painter: Painter, rng: Generator) -> Scene:
     return painter.scene(kind=kind, things=things, place=grounds()[rng.integers(len(grounds()))], style=list(STYLES)[rng.integers(len(STYLES))])
 
 
-# ------------------------------------------------------------------------------------------------ softening
-
-
-def soften(pictures: torch.Tensor, rng: Generator) -> torch.Tensor:
-    """Pictures in 0..1 as a small generator might have drawn them: a quarter each crisp, blurred, half-sized, or squeezed in blocks as JPEG does; all of
-    them moved by a few pixels together, and tinted, lit and speckled a little.
-    """
-    lots = torch.from_numpy(rng.integers(0, 4, len(pictures)))
-    out = pictures.contiguous(memory_format=torch.contiguous_format).clone()
-    for lot, way in ((1, _blurred), (2, _halved), (3, _squeezed)):
-        if (lots == lot).any():
-            out[lots == lot] = way(out[lots == lot], rng)
-    across, down = (int(v) for v in rng.integers(-4, 5, 2))
-    out = torch.roll(F.pad(out, (4, 4, 4, 4), mode="replicate"), (down, across), (2, 3))[:, :, 4:-4, 4:-4]
-    gain, lift = _each(rng, out, 0.9, 1.1, 3), _each(rng, out, -0.04, 0.04, 3)
-    noise = torch.randn(out.shape, generator=torch.Generator().manual_seed(int(rng.integers(2**31)))) * _each(rng, out, 0, 0.03, 1)
-    return (out * gain + lift + noise).clamp(0, 1)
-
-
-def _each(rng: Generator, pictures: torch.Tensor, low: float, high: float, channels: int) -> torch.Tensor:
-    return torch.from_numpy(rng.uniform(low, high, (len(pictures), channels, 1, 1)).astype(np.float32))
-
-
-def _blurred(pictures: torch.Tensor, rng: Generator) -> torch.Tensor:
-    soft = F.pad(pictures, (2, 2, 2, 2), mode="replicate")
-    for _ in range(2):  # a binomial of five taps each way; slices are several times faster here than a pooling
-        soft = (soft[..., :-2] + soft[..., 2:]) / 4 + soft[..., 1:-1] / 2
-        soft = (soft[..., :-2, :] + soft[..., 2:, :]) / 4 + soft[..., 1:-1, :] / 2
-    return torch.lerp(pictures, soft, _each(rng, pictures, 0.3, 1, 1))
-
-
-def _halved(pictures: torch.Tensor, rng: Generator) -> torch.Tensor:
-    small = F.avg_pool2d(pictures, 2)
-    large = F.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
-    return torch.lerp(pictures, large, _each(rng, pictures, 0.5, 1, 1))
-
-
-def _squeezed(pictures: torch.Tensor, rng: Generator) -> torch.Tensor:
-    """The cosine transform of 8 × 8 or 16 × 16 blocks, its finer waves rounded more coarsely."""
-    edge = int(rng.choice((8, 16)))
-    count, channels, height, width = pictures.shape
-    basis = cosines(edge)
-    blocks = pictures.reshape(count, channels, height // edge, edge, width // edge, edge).permute(0, 1, 2, 4, 3, 5)
-    waves = basis @ blocks @ basis.T
-    pitch = torch.arange(edge).float() * 8 / edge
-    step = (1 + pitch[:, None] + pitch[None]) * _each(rng, pictures, 0.01, 0.06, 1)[..., None, None]
-    back = basis.T @ ((waves / step).round() * step) @ basis
-    return back.permute(0, 1, 2, 4, 3, 5).reshape(pictures.shape).clamp(0, 1)
-
-
-def cosines(edge: int) -> torch.Tensor:
-    """The orthonormal cosine basis (DCT-II), one wave a row: (edge, edge)."""
-    n = torch.arange(edge).float()
-    basis = torch.cos(math.pi / edge * (n[None] + 0.5) * n[:, None]) * math.sqrt(2 / edge)
-    basis[0] /= math.sqrt(2)
-    return basis
-
-
 # ------------------------------------------------------------------------------------------------ training
 
 
 def loss_of(answers: dict[str, torch.Tensor], cells: torch.Tensor, whole: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of the cells, the place, the style and the count, added up."""
-    loss = F.cross_entropy(answers["cells"], cells, weights, ignore_index=IGNORED)
+    loss = F.cross_entropy(answers["cells"].float(), cells, weights, ignore_index=IGNORED)
     for k, name in enumerate(("places", "styles", "counts")):
-        loss = loss + 0.5 * F.cross_entropy(answers[name], whole[:, k], ignore_index=IGNORED)
+        loss = loss + 0.5 * F.cross_entropy(answers[name].float(), whole[:, k], ignore_index=IGNORED)
     return loss
 
 
-def train(work: Path, seconds: float, steps: int, batch: int = 32, lr: float = 2e-3, pool: int = POOL) -> list[float]:
+def train(work: Path, seconds: float, steps: int, batch: int = 32, lr: float = 2e-3, pool: int = POOL, threads: int = 0) -> list[float]:
     """Train until `seconds` (earlier sittings counted in) or `steps` more, save `work/judge`; returns the losses."""
-    checkpoint = work / "judge.pt"
-    state: dict[str, Any] = torch.load(checkpoint) if checkpoint.exists() else {"step": 0, "seconds": 0.0}
+    device, checkpoint = begin(SEED, threads), work / "judge.pt"
+    state: dict[str, Any] = load_whole(checkpoint, device) if checkpoint.exists() else {"step": 0, "seconds": 0.0}
     first, before, started = int(state["step"]), float(state["seconds"]), time.time()
-    torch.manual_seed(SEED)
-    torch.set_flush_denormal(True)
     rng = np.random.default_rng(SEED + first)
-    judge = build()
+    judge = build().to(device)
     optimizer = torch.optim.AdamW(judge.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.02, fused=True)
     if first:
         judge.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-    weights = torch.ones(len(THINGS) + 1)
+    weights = torch.ones(len(THINGS) + 1, device=device)
     weights[-1] = EMPTY_CELL
-    scenes = Pool(Painter(load_sprites(work), SEED + first), rng, pool)
-    scenes.paint(min(pool, 8 * batch))
+    scenes = source(work, rng, SEED + first, pool, 8 * batch, device)
     print(f"{parameters([judge]):.2f} M parameters, from step {first}", flush=True)
-    log, losses = Log(work / "judge.jsonl"), []
+    log = Log(work / "judge.jsonl")
+    losses: list[float] = []
+    waiting: list[torch.Tensor] = []
+
+    def note() -> None:
+        """Read the losses that wait: now and then, since a GPU that is asked stands still."""
+        for loss in torch.stack(waiting).tolist() if waiting else ():
+            losses.append(loss)
+            log.step(first + len(losses), loss)
+        waiting.clear()
+
     for step in range(steps):
         done = max(step / steps, (before + time.time() - started) / seconds)
         if done >= 1:
             break
-        scenes.paint(FRESH)
         pictures, cells, whole = scenes.batch(batch)
-        loss = loss_of(judge.train()(soften(pictures, rng)), cells, whole, weights)
+        softer = soften(pictures, rng)
+        with autocast(device):
+            answers = judge.train()(softer)
+        loss = loss_of(answers, cells, whole, weights)
         for group in optimizer.param_groups:
             group["lr"] = lr * min(warmup_cosine(int(done * 10_000), 10_000, warmup=1), (first + step + 1) / 50)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(judge.parameters(), 2.0)
         optimizer.step()
-        losses.append(loss.item())
-        log.step(first + step + 1, losses[-1])
+        waiting.append(loss.detach())
+        if (first + step + 1) % log.every == 0:
+            note()
+    note()
     spent = before + time.time() - started
     save_whole({"model": judge.state_dict(), "optimizer": optimizer.state_dict(), "step": first + len(losses), "seconds": spent}, checkpoint)
     keep(work, judge)
     return losses
 
 
+def source(work: Path, rng: Generator, seed: int, pool: int, first: int, device: torch.device) -> Source:
+    """The scenes in `work/scenes`; where there are none, a pool of `pool` that are painted from `seed` on, `first` of them now."""
+    if dataset.parts(work):
+        return Archive(Gallery(work, device), rng)
+    scenes = Pool(Painter(load_sprites(work), seed), rng, pool, device)
+    scenes.paint(min(pool, first))
+    return scenes
+
+
 def keep(work: Path, judge: Judge) -> None:
     """Save the weights and what its answers mean as `work/judge`."""
     folder = work / "judge"
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in judge.state_dict().items()}, folder / "model.safetensors")
+    save_file({name: value.cpu().contiguous() for name, value in judge.state_dict().items()}, folder / "model.safetensors")
     config = {"things": names(), "places": grounds(), "styles": list(STYLES), "widths": WIDTHS}
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
 
 
 def measure(work: Path, count: int = 400) -> dict[str, float]:
-    """Its own accuracy on fresh painted scenes of one thing each, crisp and softened: the most it can say for a perfect generator."""
-    rng, painter, judge = np.random.default_rng(SEED + 50_000), Painter(load_sprites(work), SEED + 50_000), load(work)
-    scenes = [painter.scene(kind="one", place=str(rng.choice(list(PLACES))), style=str(rng.choice(list(STYLES)))) for _ in range(count)]
+    """Its own accuracy on fresh painted scenes of one thing each, crisp and softened: the most it can say for a perfect generator. Half of them are of
+    combinations that no stage was trained on, `…_kept_out`: what `training.evaluate` asks for.
+    """
+    rng, painter, judge = np.random.default_rng(SEED + 50_000), Painter(load_sprites(work), SEED + 50_000), load(work).to(begin(SEED))
+    unseen = list(heldout.combinations(painter.names, PLACES, STYLES))
+    asked = [unseen[k] for k in rng.integers(0, len(unseen), count // 2)] if unseen else []
+    asked += [(str(rng.choice(painter.names)), str(rng.choice(list(PLACES))), str(rng.choice(list(STYLES)))) for _ in range(count - len(asked))]
+    scenes = [painter.scene(kind="one", things=[thing], place=place, style=style) for thing, place, style in asked]
+    strange = np.array([heldout.kept_out(*each) for each in asked])
     crisp = np.stack([scene.pixels for scene in scenes])
     soft = (soften(to_tensor(crisp), rng) * 255).round().byte().permute(0, 2, 3, 1).numpy()
     out: dict[str, float] = {}
     for name, pictures in (("crisp", crisp), ("soft", soft)):
         seen = read(judge, pictures)
-        out[f"{name}_thing"] = float(np.mean([names()[k] == s.things[0].name for k, s in zip(seen.things.argmax(1), scenes, strict=True)]))
+        right = np.array([names()[k] == s.things[0].name for k, s in zip(seen.things.argmax(1), scenes, strict=True)])
+        out[f"{name}_thing"] = float(right.mean())
+        if strange.any():
+            out[f"{name}_thing_kept_out"] = float(right[strange].mean())
         out[f"{name}_place"] = float(np.mean([grounds()[k] == s.place for k, s in zip(seen.places.argmax(1), scenes, strict=True)]))
         out[f"{name}_style"] = float(np.mean([list(STYLES)[k] == s.style for k, s in zip(seen.styles.argmax(1), scenes, strict=True)]))
     return out
@@ -328,6 +345,12 @@ if __name__ == "__main__":
     parse.add_argument("work", type=Path)
     parse.add_argument("--seconds", type=float, default=720)
     parse.add_argument("--steps", type=int, default=100_000)
-    given = parse.parse_args()
-    train(**vars(given))
-    print(json.dumps(measure(given.work)))
+    parse.add_argument("--batch", type=int, default=32)
+    parse.add_argument("--lr", type=float, default=2e-3)
+    parse.add_argument("--threads", type=int, default=0)
+    parse.add_argument("--measured", type=int, default=400, help="scenes painted to measure with, 0: it is not measured")
+    given = vars(parse.parse_args())
+    measured = given.pop("measured")
+    train(**given)
+    if measured:
+        print(json.dumps(measure(given["work"], measured)))

@@ -28,7 +28,7 @@ RELATIONS = {"and": 0.36, "left": 0.17, "right": 0.17, "above": 0.15, "below": 0
 EDGES = {96: 0.86, 64: 0.14}
 PAIRED, TRIPLED = 64, 48
 #: How often a thing looks the other way, and how often it stands a step of the grid beside its spot, to either side.
-MIRRORED, STRAY = 0.0, 0.0
+MIRRORED, STRAY = 0.0, 0.08
 NUMBERS = {2: ("two", "2", "a pair of"), 3: ("three", "3")}
 SIZES = {64: ("small", "little", "tiny")}
 _SAID = {
@@ -70,29 +70,39 @@ def _choose(weighted: dict[str, float] | dict[int, float], rng: Generator) -> st
 # ------------------------------------------------------------------------------------------------ words
 
 
+#: Words that take `an` though spelt with a consonant first, and `a` though spelt with a vowel first, by how they begin.
+_AN, _A = ("hour",), ("uni", "ufo", "eu")
+#: Plurals that follow no rule here, by the last word of the name.
+IRREGULAR = {
+    "mouse": "mice", "goose": "geese", "tooth": "teeth", "wolf": "wolves", "leaf": "leaves", "loaf": "loaves", "sheaf": "sheaves", "knife": "knives",
+    "scarf": "scarves", "snowman": "snowmen", "spaceman": "spacemen", "tomato": "tomatoes", "potato": "potatoes", "tornado": "tornadoes",
+    "volcano": "volcanoes", "bow and arrow": "bows and arrows", "sheep": "sheep", "deer": "deer", "reindeer": "reindeer", "moose": "moose", "elk": "elk",
+    "bison": "bison", "buffalo": "buffalo", "squid": "squid", "dice": "dice",
+}  # fmt: skip
+
+
 def article(words: str) -> str:
     """`a fox`, `an owl`, `cherries`."""
-    if words.split()[0] in WITHOUT_ARTICLE:
+    if words in WITHOUT_ARTICLE:
         return words
-    return ("an " if words[0] in "aeiou" and not words.startswith(("unicorn", "ufo")) else "a ") + words
+    return ("an " if words.startswith(_AN) or (words[0] in "aeiou" and not words.startswith(_A)) else "a ") + words
 
 
 def plural(name: str) -> str:
-    """`fox` → `foxes`; compounds by their last word, `slice of pizza` by its first."""
+    """`fox` → `foxes`; compounds by their last word, `slice of pizza` by its first; names in `WITHOUT_ARTICLE` as they are."""
     head, *rest = name.split(" of ", 1)
-    if head.split()[0] in WITHOUT_ARTICLE or head.endswith("fish"):
-        return name
-    if head.endswith(("s", "x", "ch", "sh", "tomato")):
-        many = head + "es"
-    elif head.endswith("y") and head[-2] not in "aeiou":
-        many = head[:-1] + "ies"
-    elif head == "mouse":
-        many = "mice"
-    elif head.endswith("wolf"):
-        many = head[:-1] + "ves"
+    *before, last = [head] if head in IRREGULAR else head.split()
+    if head in WITHOUT_ARTICLE or last.endswith("fish"):
+        many = last
+    elif last in IRREGULAR:
+        many = IRREGULAR[last]
+    elif last.endswith(("s", "x", "ch", "sh")):
+        many = last + "es"
+    elif last.endswith("y") and last[-2] not in "aeiou":
+        many = last[:-1] + "ies"
     else:
-        many = head + "s"
-    return " of ".join([many, *rest])
+        many = last + "s"
+    return " of ".join([" ".join([*before, many]), *rest])
 
 
 def sentence(thing: str, where: str, style: str, rng: Generator) -> str:
@@ -110,7 +120,7 @@ def _one(words: tuple[str, ...], size: int, rng: Generator) -> str:
     """A thing as a caption says it: mostly its first name, mostly with its article, always with its size where that is not the usual one."""
     name = _name(words, rng)
     if size in SIZES:
-        return f"a {rng.choice(SIZES[size])} {name}"
+        return f"{rng.choice(SIZES[size])} {name}" if name in WITHOUT_ARTICLE else f"a {rng.choice(SIZES[size])} {name}"
     return name if rng.random() < 0.1 else article(name)
 
 

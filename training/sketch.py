@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,17 +22,15 @@ import torch.nn.functional as F
 from diffusers import ControlNetModel, DDPMScheduler, StableDiffusionControlNetPipeline, UNet2DConditionModel
 from PIL import Image
 
-from engine.api import Control
-from engine.edges import FINDABLE, control_map, find
+from engine.edges import find
 from training import dataset
-from training.common import Log, ema_update, parameters, save_whole, warmup_cosine
+from training.common import Log, autocast, begin, ema_update, parameters, warmup_cosine
 from training.denoiser import SCHEDULE, encode_pictures
+from training.lines import OTHERS, SQUARE, find_all, lines
 from training.students import states_of
 
 #: Where the network is kept; the card names it for "edges" and for "sketch".
 FOLDER = Path("control") / "edges"
-#: Scenes whose lines are learned from: square ones, and of every other shape.
-SQUARE, OTHERS = 6_000, 300
 #: The first square scenes are kept for `measure`.
 HELD = 64
 #: Channels on the way from a picture's lines to its latents, a sixteenth of the size: one number a size.
@@ -56,113 +55,132 @@ def build(unet: Any) -> Any:
     return model
 
 
-# ------------------------------------------------------------------------------------------------ lines
+# ------------------------------------------------------------------------------------------------ by hand
 
 
-def lines(picture: np.ndarray, kind: str) -> np.ndarray:
-    """What the engine finds in a picture (H, W, 3) uint8 for this kind of control: (H, W) bool."""
-    height, width = picture.shape[:2]
-    return np.asarray(control_map(Control(kind=kind, picture=""), Image.fromarray(picture), width, height).convert("L")) > 127
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """How somebody would draw lines that were found, for one picture."""
+
+    things: bool = False  #: the things alone
+    missing: tuple[int, int] | None = None  #: the upper left corner of a stroke that is not there: y, x
+    broad: bool = False
+    sway: np.ndarray | None = None  #: (H,) pixels by which each row lies aside
+
+    @classmethod
+    def throw(cls, height: int, width: int, rng: np.random.Generator) -> Hand:
+        """Half of the time a hand that leaves lines as they were found."""
+        if rng.random() < 0.5:
+            return cls()
+        things = bool(rng.random() < 0.7)
+        missing = (int(rng.integers(0, height)), int(rng.integers(0, width))) if rng.random() < 0.3 else None
+        broad = bool(rng.random() < 0.5)
+        # An unsteady hand: every row a little aside, in a slow wave.
+        unsteady = rng.random() < 0.5
+        return cls(things, missing, broad, np.round(1.6 * np.sin(np.arange(height) * rng.uniform(0.05, 0.3) + rng.uniform(0, 6.3))) if unsteady else None)
+
+
+def by_hand(found: torch.Tensor, boxes: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Lines (N, H, W) bool as somebody might have drawn them; half of them as they were found. `boxes` (N, things, 3): x, y, edge in pixels."""
+    (count, height, width), device = found.shape, found.device
+    hands = [Hand.throw(height, width, rng) for _ in range(count)]
+
+    def told(values: list[Any], kind: torch.dtype = torch.bool) -> torch.Tensor:
+        return torch.tensor(np.array(values), dtype=kind).to(device)
+
+    rows, columns = torch.arange(height, device=device)[None, :, None], torch.arange(width, device=device)[None, None]
+    within = torch.zeros_like(found)
+    for x, y, edge in (boxes[:, k, :, None, None].unbind(1) for k in range(boxes.shape[1])):
+        within |= (rows >= y) & (rows < y + edge) & (columns >= x) & (columns < x + edge)
+    out = found & (within | ~told([hand.things for hand in hands])[:, None, None])
+    # Nothing is missing where what is missing lies below the picture.
+    y, x = told([hand.missing or (height, width) for hand in hands], torch.long)[:, :, None, None].unbind(1)
+    out &= ~((rows >= y) & (rows < y + height // 4) & (columns >= x) & (columns < x + width // 4))
+    wide = F.pad(out, (1, 1, 1, 1))
+    broad = wide[:, :-2, 1:-1] | wide[:, 2:, 1:-1] | wide[:, 1:-1, :-2] | wide[:, 1:-1, 2:]
+    out = out | (broad & told([hand.broad for hand in hands])[:, None, None])
+    sway = told([np.zeros(height) if hand.sway is None else hand.sway for hand in hands], torch.long)
+    return out.gather(2, (columns + sway[:, :, None]).clamp(0, width - 1))
+
+
+# ------------------------------------------------------------------------------------------------ what is learned from
 
 
 @dataclass(slots=True)
 class Shape:
     """Scenes of one shape, ready to learn from."""
 
-    latents: torch.Tensor  #: (N, C, h, w) float16
+    latents: torch.Tensor  #: (N, C, h, w) float16, on the device
     maps: np.ndarray  #: (N, kinds, bytes) uint8: lines as bits, of each kind in FINDABLE
-    boxes: list[list[tuple[int, int, int]]]  #: where things stand: x, y, edge, pixels
-    index: torch.Tensor  #: (N,) of captions
+    boxes: torch.Tensor  #: (N, things, 3), on the device: where things stand: x, y, edge, pixels; an edge of 0 is none
+    index: torch.Tensor  #: (N,) of captions, on the device
     size: tuple[int, int]  #: width × height, pixels
 
     def draw(self, batch: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Latents, captions and maps (N, 3, H, W) of `batch` scenes."""
-        pick = rng.integers(0, len(self.maps), batch)
+        device, pick = self.latents.device, rng.integers(0, len(self.maps), batch)
         width, height = self.size
         kinds = rng.integers(0, self.maps.shape[1], batch)
         found = np.unpackbits(self.maps[pick, kinds], axis=1, count=width * height).reshape(batch, height, width)
-        drawn = np.stack([by_hand(one.astype(bool), self.boxes[k], rng) for one, k in zip(found, pick, strict=True)])
-        maps = torch.from_numpy(drawn).float()[:, None].expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-        return self.latents[pick].float(), self.index[pick], maps
+        number = torch.from_numpy(pick).to(device)
+        drawn = by_hand(torch.from_numpy(found).to(device).bool(), self.boxes[number], rng)
+        maps = drawn.float()[:, None].expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        return self.latents[number].float(), self.index[number], maps
 
 
-def by_hand(found: np.ndarray, boxes: list[tuple[int, int, int]], rng: np.random.Generator) -> np.ndarray:
-    """Lines (H, W) bool as somebody might have drawn them; half of the time as they were found."""
-    if rng.random() < 0.5:
-        return found
-    out = found.copy()
-    if rng.random() < 0.7:  # the things alone
-        inside = np.zeros_like(out)
-        for x, y, edge in boxes:
-            inside[y : y + edge, x : x + edge] = True
-        out &= inside
-    if rng.random() < 0.3:  # a stroke missing
-        height, width = out.shape
-        y, x = rng.integers(0, height), rng.integers(0, width)
-        out[y : y + height // 4, x : x + width // 4] = False
-    if rng.random() < 0.5:  # a broad pen
-        wide = np.pad(out, 1)
-        out = out | wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]
-    if rng.random() < 0.5:  # an unsteady hand: every row a little aside, in a slow wave
-        height, width = out.shape
-        sway = np.round(1.6 * np.sin(np.arange(height) * rng.uniform(0.05, 0.3) + rng.uniform(0, 6.3))).astype(int)
-        out = out[np.arange(height)[:, None], np.clip(np.arange(width)[None] + sway[:, None], 0, width - 1)]
-    return out
-
-
-def prepare(work: Path) -> tuple[list[Shape], torch.Tensor]:
-    """Scenes with their lines, and the states of all their captions, the empty one last; kept in `work/sketches.pt`."""
-    kept = work / "sketches.pt"
-    if kept.exists():
-        done = torch.load(kept, weights_only=False)
-    else:
-        captions: dict[str, int] = {}
-        done = {"maps": {}, "index": {}, "boxes": {}}
-        for size in dataset.sizes(work):
-            store, words = dataset.pixels(work, size), dataset.words(work, size)
-            count = min(SQUARE if size == dataset.SQUARE else OTHERS, len(words))
-            pictures = (picture for part in store for picture in part)
-            done["maps"][size] = np.stack([np.stack([np.packbits(lines(p, kind)) for kind in FINDABLE]) for p, _ in zip(pictures, range(count), strict=False)])
-            done["index"][size] = torch.tensor([captions.setdefault(w["caption"], len(captions)) for w in words[:count]])
-            done["boxes"][size] = [[(x, y, edge) for _, x, y, edge, _ in w["things"]] for w in words[:count]]
-        done["states"] = states_of(work, [*captions, ""])
-        save_whole(done, kept)
+def prepare(work: Path, device: torch.device | str = "cpu", square: int = SQUARE, others: int = OTHERS, processes: int = 1) -> tuple[list[Shape], torch.Tensor]:
+    """Scenes with their lines (`training.lines`), and the states of all their captions, the empty one last."""
+    captions: dict[str, int] = {}
     shapes = []
-    for size, maps in done["maps"].items():
-        held = min(HELD, len(maps) // 4) if size == dataset.SQUARE else 0
-        latents = encode_pictures(work, size)[held : len(maps)]
-        shapes.append(Shape(latents, maps[held:], done["boxes"][size][held:], done["index"][size][held:], size))
-    return shapes, done["states"]
+    for found in find_all(work, square, others, processes):
+        first = min(HELD, len(found.maps) // 4) if found.size == dataset.SQUARE else 0
+        index = torch.tensor([captions.setdefault(caption, len(captions)) for caption in found.captions])
+        boxes = torch.zeros(len(index), max(1, *map(len, found.boxes)), 3, dtype=torch.long)
+        for own, known in zip(boxes, found.boxes, strict=True):
+            own[: len(known)] = torch.tensor(known, dtype=torch.long).reshape(-1, 3)
+        latents = encode_pictures(work, found.size, device, found.there)[first : len(index)].clone()
+        shapes.append(Shape(latents, found.maps[first:], boxes[first:].to(device), index[first:].to(device), found.size))
+    return shapes, states_of(work, [*captions, ""], device)
 
 
 # ------------------------------------------------------------------------------------------------ learning
 
 
-def train(work: Path, seconds: float, steps: int, batch: int = 32, lr: float = 1e-3, seed: int = 13) -> list[float]:
-    """Train until `seconds` or `steps`, the denoiser frozen; writes `work/control/edges`. Returns the losses."""
-    torch.manual_seed(seed)
-    torch.set_flush_denormal(True)
-    unet = UNet2DConditionModel.from_pretrained(work / "unet").eval().requires_grad_(False)
-    model = build(unet).to(memory_format=torch.channels_last)  # on a CPU, thrice as fast for few channels of many pixels
+def train(
+    work: Path, seconds: float, steps: int, batch: int = 32, lr: float = 1e-3, seed: int = 13, threads: int = 0, square: int = SQUARE, others: int = OTHERS,
+    processes: int = 1,
+) -> list[float]:  # fmt: skip
+    """Train until `seconds` or `steps`, the denoiser frozen; writes `work/control/edges`. Returns the losses.
+
+    Learns from so many (`square`, `others`) scenes of each shape, whose lines so many `processes` find, unless they are known.
+    """
+    device = begin(seed, threads)
+    unet: Any = UNet2DConditionModel.from_pretrained(work / "unet")
+    unet.to(device=device, dtype=torch.float32).eval().requires_grad_(False)
+    model = build(unet).to(device).to(memory_format=torch.channels_last)  # on a CPU, thrice as fast for few channels of many pixels
     average = copy.deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    shapes, states = prepare(work)
+    shapes, states = prepare(work, device, square, others, processes)
     odds = np.array([float(len(shape.maps)) for shape in shapes])
     noiser, log, losses, rng, started = DDPMScheduler(**SCHEDULE), Log(work / "sketch.jsonl"), [0.0][:0], np.random.default_rng(seed), time.time()
+    noiser.alphas_cumprod = noiser.alphas_cumprod.to(device)
+    blank = torch.tensor(len(states) - 1, device=device)
     print(f"{parameters([model]):.2f} M parameters, {int(odds.sum())} scenes", flush=True)
     for step in range(steps):
         done = max(step / steps, (time.time() - started) / seconds)
         if done >= 1:
             break
         x, index, maps = shapes[rng.choice(len(shapes), p=odds / odds.sum())].draw(batch, rng)
-        words = states[torch.where(torch.rand(batch) < BLANK, len(states) - 1, index)].float()
+        words = states[torch.where(torch.rand(batch, device=device) < BLANK, blank, index)].float()
         # Outlines are settled early on the way: more of the noisy timesteps than of the others.
-        t = (((torch.arange(batch) + torch.rand(batch)) / batch).sqrt() * noiser.config["num_train_timesteps"]).long()
+        slices = (torch.arange(batch, device=device) + torch.rand(batch, device=device)) / batch
+        t = (slices.sqrt() * noiser.config["num_train_timesteps"]).long()
         noise = torch.randn_like(x)
         noised, wanted = noiser.add_noise(x, noise, t), noiser.get_velocity(x, noise, t)
-        down, mid = model(noised, t, encoder_hidden_states=words, controlnet_cond=maps, return_dict=False)
-        found = unet(noised, t, words, down_block_additional_residuals=down, mid_block_additional_residual=mid, return_dict=False)[0]
-        loss = F.mse_loss(found, wanted)
+        with autocast(device):
+            down, mid = model(noised, t, encoder_hidden_states=words, controlnet_cond=maps, return_dict=False)
+            found = unet(noised, t, words, down_block_additional_residuals=down, mid_block_additional_residual=mid, return_dict=False)[0]
+        loss = F.mse_loss(found.float(), wanted)
         for group in optimizer.param_groups:
             group["lr"] = lr * warmup_cosine(int(done * 10_000), 10_000, warmup=200)
         optimizer.zero_grad()
@@ -172,7 +190,7 @@ def train(work: Path, seconds: float, steps: int, batch: int = 32, lr: float = 1
         ema_update(average, model, step, decay=0.99)
         losses.append(loss.item())
         log.step(step + 1, losses[-1])
-    average.to(torch.float16, memory_format=torch.contiguous_format).save_pretrained(work / FOLDER)
+    average.to(device="cpu", dtype=torch.float16, memory_format=torch.contiguous_format).save_pretrained(work / FOLDER)
     return losses
 
 
@@ -222,6 +240,14 @@ if __name__ == "__main__":
     parse.add_argument("--seconds", type=float, default=480)
     parse.add_argument("--steps", type=int, default=100_000)
     parse.add_argument("--batch", type=int, default=32)
-    asked = parse.parse_args()
-    train(asked.work, asked.seconds, asked.steps, asked.batch)
-    print(json.dumps(measure(asked.work)))
+    parse.add_argument("--lr", type=float, default=1e-3)
+    parse.add_argument("--threads", type=int, default=0)
+    parse.add_argument("--square", type=int, default=SQUARE, help="square scenes to learn from")
+    parse.add_argument("--others", type=int, default=OTHERS, help="scenes of each other shape")
+    parse.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="that find lines")
+    parse.add_argument("--measure", action="store_true", help="measure what was trained, instead of training")
+    asked = vars(parse.parse_args())
+    if asked.pop("measure"):
+        print(json.dumps(measure(asked["work"])))
+    else:
+        train(**asked)

@@ -1,4 +1,4 @@
-"""Stage 6: two students of the denoiser, as LoRA files (`python -m training.students WORK quick --seconds 360`): four steps, and one.
+"""Stage 6: two students of the denoiser, as LoRA files (`python -m training.students WORK quick draft --seconds 360`): four steps, and one.
 
 The teacher is the denoiser as it is usually run, guided, in 8 steps. Its ways from noise to picture are computed once (`trajectories`) and kept; each student
 learns to come out where the teacher did, from the same noise and words, in fewer steps and without guidance. So a seed is the same picture, drawn as
@@ -21,7 +21,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ from torch.func import functional_call
 from transformers import BertModel, BertTokenizer
 
 from training import dataset
-from training.common import Log, save_whole, warmup_cosine
+from training.common import Log, autocast, begin, load_whole, save_whole, warmup_cosine
 from training.denoiser import SCHEDULE
 from training.discriminator import LOOKED_AT, Discriminator, critic_loss, generator_loss
 from training.scenes import GRID
@@ -46,6 +46,10 @@ TEACHER_STEPS, LANDMARKS = 8, 4
 CHANGED = re.compile(r"conv|\.ff\.|time_emb_proj")
 #: Bytes a student may take, in float16.
 BUDGET = 1_150_000
+#: The teacher's guidance.
+GUIDANCE = 2.0
+#: Bytes of the teacher's ways that are kept in a file: what a GPU makes in seconds is sooner made again.
+KEPT = 400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ def sampler(steps: int) -> Any:
 
 @dataclass(slots=True)
 class Pool:
-    """The teacher's ways from noise to picture."""
+    """The teacher's ways from noise to picture, all on one device."""
 
     captions: list[str]
     words: torch.Tensor  #: (captions + 1, LENGTH, C) float16: the encoder's states, the empty caption's last
@@ -87,17 +91,18 @@ class Pool:
         """States and words of `batch` ways of one shape, float32."""
         sizes = torch.tensor([float(len(index)) for _, index in self.groups])
         states, index = self.groups[int(torch.multinomial(sizes, 1))]
-        pick = torch.randperm(len(index))[:batch]
+        pick = torch.randperm(len(index), device=index.device)[:batch]
         return states[pick].float(), self.words[index[pick]].float()
 
 
 @torch.no_grad()
-def states_of(work: Path, captions: list[str]) -> torch.Tensor:
-    """The text encoder's states as a stock pipeline asks for them, (N, LENGTH, C) float16."""
-    tokenizer, encoder = BertTokenizer.from_pretrained(work / "tokenizer"), BertModel.from_pretrained(work / "text_encoder", add_pooling_layer=False).eval()
+def states_of(work: Path, captions: list[str], device: torch.device | str = "cpu") -> torch.Tensor:
+    """The text encoder's states as a stock pipeline asks for them, (N, LENGTH, C) float16 on `device`."""
+    tokenizer, encoder = BertTokenizer.from_pretrained(work / "tokenizer"), cast(Any, BertModel.from_pretrained(work / "text_encoder", add_pooling_layer=False))
+    encoder.eval().to(device)
     out = []
     for k in range(0, len(captions), 256):
-        tokens = tokenizer(captions[k : k + 256], padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt")
+        tokens = tokenizer(captions[k : k + 256], padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt").to(device)
         out.append(encoder(tokens.input_ids, attention_mask=tokens.attention_mask)[0].half())
     return torch.cat(out)
 
@@ -107,12 +112,21 @@ def taught(unet: Any, noise: torch.Tensor, words: torch.Tensor, blank: torch.Ten
     """The teacher's way from `noise` (N, C, H, W), told `words` (N, L, D): (N, LANDMARKS + 1, C, H, W), noise first and picture last."""
     scheduler, x, kept = sampler(TEACHER_STEPS), noise, []
     context = torch.cat([blank.expand_as(words), words])
-    for k, t in enumerate(scheduler.timesteps):
+    # The scheduler's own timesteps stay on the processor, where it looks them up at each step.
+    for k, (t, here) in enumerate(zip(scheduler.timesteps, scheduler.timesteps.to(noise.device), strict=True)):
         if k % (TEACHER_STEPS // LANDMARKS) == 0:
             kept.append(x)
-        without, told = unet(torch.cat([x, x]), t, encoder_hidden_states=context, return_dict=False)[0].chunk(2)
+        with autocast(noise.device):
+            velocity = unet(torch.cat([x, x]), here, encoder_hidden_states=context, return_dict=False)[0]
+        without, told = velocity.float().chunk(2)
         x = scheduler.step(without + guidance * (told - without), t, x, return_dict=False)[0]
     return torch.stack([*kept, x], dim=1)
+
+
+def teacher(work: Path, device: torch.device) -> Any:
+    """The denoiser, frozen."""
+    unet: Any = UNet2DConditionModel.from_pretrained(work / "unet")
+    return unet.eval().requires_grad_(False).to(device)
 
 
 def shape_of(batch: int, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
@@ -121,31 +135,38 @@ def shape_of(batch: int, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return height // GRID, width // GRID
 
 
-def trajectories(work: Path, count: int = 3_000, seconds: float = 300, guidance: float = 2.0, batch: int = 64, seed: int = 11) -> Pool:
-    """`count` of the teacher's ways, or as many as `seconds` allow; kept in `work/trajectories.pt` and added to when there are fewer.
+def trajectories(
+    work: Path, count: int = 3_000, seconds: float = 300, guidance: float = GUIDANCE, batch: int = 64, seed: int = 11, device: torch.device | None = None
+) -> Pool:
+    """`count` of the teacher's ways, or as many as `seconds` allow, on `device` (where training would be, if none is given).
 
-    Three in four are square, the others of the other shapes that scenes were painted in. A pool of another guidance or another denoiser is thrown away.
+    Kept in `work/trajectories.pt`, as long as they take no more than KEPT bytes, and added to when there are fewer. Three in four are square, the others of the
+    other shapes that scenes were painted in. A pool of another guidance or another denoiser is thrown away.
     """
+    device = device or begin(seed)
     kept, weights = work / "trajectories.pt", (work / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
     stamp = {"guidance": guidance, "unet": hashlib.sha256(weights).hexdigest()}
-    found: dict[str, Any] = torch.load(kept) if kept.exists() else {}
+    found: dict[str, Any] = load_whole(kept, device) if kept.exists() else {}
     if found.get("stamp") != stamp:
         rng = np.random.default_rng(seed)
         said = list(dict.fromkeys(dataset.captions(work)))
         captions = [said[k] for k in rng.permutation(len(said))[:count]]
-        found = {"stamp": stamp, "captions": captions, "words": states_of(work, [*captions, ""]), "groups": {}, "batches": 0}
+        found = {"stamp": stamp, "captions": captions, "words": states_of(work, [*captions, ""], device), "groups": {}, "batches": 0}
     pool = {tuple(shape): list(parts) for shape, parts in found["groups"].items()}
-    unet, started, made = UNet2DConditionModel.from_pretrained(work / "unet").eval(), time.time(), sum(len(i) for parts in pool.values() for _, i in parts)
+    unet, sizes, made = teacher(work, device), dataset.sizes(work), sum(len(i) for parts in pool.values() for _, i in parts)
+    started = time.time()
 
     def keep() -> None:
-        save_whole({**found, "groups": pool}, kept)
+        taken = [found["words"], *(each for parts in pool.values() for part in parts for each in part)]
+        if sum(each.nbytes for each in taken) <= KEPT:
+            save_whole({**found, "groups": pool}, kept)
 
     while made < count and time.time() - started < seconds:
         number = found["batches"]
-        dice = torch.Generator().manual_seed(seed + number)
-        height, width = shape_of(number, dataset.sizes(work))
-        index = (torch.arange(min(batch, count - made)) + number * batch) % len(found["captions"])
-        noise = torch.randn(len(index), unet.config.in_channels, height, width, generator=dice)
+        dice = torch.Generator(device).manual_seed(seed + number)
+        height, width = shape_of(number, sizes)
+        index = (torch.arange(min(batch, count - made), device=device) + number * batch) % len(found["captions"])
+        noise = torch.randn(len(index), unet.config.in_channels, height, width, generator=dice, device=device)
         ways = taught(unet, noise, found["words"][index].float(), found["words"][-1:].float(), guidance)
         pool.setdefault((height, width), []).append((ways.half(), index))
         found["batches"], made = number + 1, made + len(index)
@@ -190,9 +211,10 @@ class LowRank(nn.Module):
 def drawn(unet: Any, weights: dict[str, torch.Tensor], noise: torch.Tensor, words: torch.Tensor, steps: int) -> list[torch.Tensor]:
     """A student's way from `noise`: its latents after each step. Gradients reach `weights` through all of them."""
     scheduler, x, out = sampler(steps), noise, []
-    for t in scheduler.timesteps:
-        velocity = functional_call(unet, weights, (x, t), {"encoder_hidden_states": words, "return_dict": False})[0]
-        x = scheduler.step(velocity, t, x, return_dict=False)[0]
+    for t, here in zip(scheduler.timesteps, scheduler.timesteps.to(noise.device), strict=True):
+        with autocast(noise.device):
+            velocity = functional_call(unet, weights, (x, here), {"encoder_hidden_states": words, "return_dict": False})[0]
+        x = scheduler.step(velocity.float(), t, x, return_dict=False)[0]
         out.append(x)
     return out
 
@@ -206,21 +228,26 @@ class Critic:
     def __init__(self, unet: Any, lr: float = 1e-3) -> None:
         self.judge = Discriminator(unet)
         self.optimizer = torch.optim.AdamW(self.judge.heads.parameters(), lr=lr, betas=(0.0, 0.99))
-        alphas = sampler(1).alphas_cumprod
+        alphas = sampler(1).alphas_cumprod.to(next(unet.parameters()).device)
         self.signal, self.noise = alphas.sqrt(), (1 - alphas).sqrt()
 
     def _noised(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        t = torch.randint(*LOOKED_AT, (len(latents),))
+        t = torch.randint(*LOOKED_AT, (len(latents),), device=latents.device)
         return self.signal[t, None, None, None] * latents + self.noise[t, None, None, None] * torch.randn_like(latents), t
 
     def opinion(self, fake: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
         """What the student is to lower."""
-        return generator_loss(self.judge(*self._noised(fake), words))
+        return generator_loss(self._scores(*self._noised(fake), words))
+
+    def _scores(self, noised: torch.Tensor, timesteps: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        with autocast(noised.device):
+            scores: torch.Tensor = self.judge(noised, timesteps, words)
+        return scores.float()
 
     def learn(self, real: torch.Tensor, fake: torch.Tensor, words: torch.Tensor) -> float:
         """One step of its own; returns the loss."""
         noised, t = self._noised(torch.cat([real, fake.detach()]))
-        scores = self.judge(noised, t, torch.cat([words, words]))
+        scores = self._scores(noised, t, torch.cat([words, words]))
         loss = critic_loss(scores[: len(real)], scores[len(real) :])
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
@@ -228,18 +255,22 @@ class Critic:
         return loss.item()
 
 
-def train(work: Path, name: str, seconds: float, steps: int, pool: Pool | None = None, batch: int = 32, seed: int = 12) -> list[float]:
-    """Train the student of that name for `seconds` or `steps`; writes `work/loras/<name>.safetensors`. Returns the distances to the teacher's pictures."""
-    torch.manual_seed(seed)
-    torch.set_flush_denormal(True)
-    student, pool = STUDENTS[name], pool or trajectories(work)
-    unet = UNet2DConditionModel.from_pretrained(work / "unet").eval().requires_grad_(False)
-    low, average = LowRank(unet), LowRank(unet)
+def train(
+    work: Path, name: str, seconds: float, steps: int, pool: Pool | None = None, batch: int = 32, lr: float | None = None, seed: int = 12, threads: int = 0
+) -> list[float]:
+    """Train the student of that name for `seconds` or `steps`, at its own learning rate if none is given; writes `work/loras/<name>.safetensors`.
+
+    Returns the distances to the teacher's pictures. What a student was before the critic joined is kept in `work/<name>-alone.safetensors`.
+    """
+    device = begin(seed, threads)
+    student, pool = STUDENTS[name], pool or trajectories(work, device=device)
+    rate, unet = lr or student.lr, teacher(work, device)
+    low, average = LowRank(unet).to(device), LowRank(unet).to(device)
     average.load_state_dict(low.state_dict())
-    optimizer = torch.optim.AdamW(low.parameters(), lr=student.lr, betas=(0.9, 0.99), weight_decay=0.0)
-    critic = Critic(unet) if student.adversarial else None
+    optimizer = torch.optim.AdamW(low.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.0)
+    critic: Critic | None = Critic(unet) if student.adversarial else None
     log, losses, started = Log(work / f"{name}.jsonl", every=20), [], time.time()
-    stride = LANDMARKS // student.steps
+    stride, joined = LANDMARKS // student.steps, None
     print(f"{name}: rank {low.rank}, {len(pool)} ways of the teacher", flush=True)
     for step in range(steps):
         done = max(step / steps, (time.time() - started) / seconds)
@@ -250,11 +281,13 @@ def train(work: Path, name: str, seconds: float, steps: int, pool: Pool | None =
         distances = torch.stack([F.mse_loss(x, ways[:, (k + 1) * stride]) for k, x in enumerate(way)])
         loss = distances[-1] + 0.5 * distances[:-1].sum()
         said: dict[str, float] = {}
-        joined = critic if done >= JOINS else None
+        if critic is not None and joined is None and done >= JOINS:
+            joined = critic
+            average.save(work / f"{name}-alone.safetensors")
         if joined is not None:
             loss = loss + student.adversarial * joined.opinion(way[-1], words)
         for group in optimizer.param_groups:
-            group["lr"] = student.lr * warmup_cosine(int(done * 10_000), 10_000, warmup=200)
+            group["lr"] = rate * warmup_cosine(int(done * 10_000), 10_000, warmup=200)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(low.parameters(), 1.0)
@@ -272,7 +305,19 @@ def train(work: Path, name: str, seconds: float, steps: int, pool: Pool | None =
 if __name__ == "__main__":
     parse = argparse.ArgumentParser(description=__doc__)
     parse.add_argument("work", type=Path)
-    parse.add_argument("name", choices=STUDENTS)
-    parse.add_argument("--seconds", type=float, default=360)
+    parse.add_argument("names", nargs="+", choices=STUDENTS)
+    parse.add_argument("--seconds", type=float, nargs="+", default=[360], help="of training: for all, or for each")
     parse.add_argument("--steps", type=int, default=100_000)
-    train(**vars(parse.parse_args()))
+    parse.add_argument("--batch", type=int, default=32)
+    parse.add_argument("--lr", type=float, help="instead of the student's own")
+    parse.add_argument("--threads", type=int, default=0)
+    parse.add_argument("--ways", type=int, default=3_000, help="of the teacher, that there should be")
+    parse.add_argument("--ways-seconds", type=float, default=300, help="that making them may take")
+    parse.add_argument("--ways-batch", type=int, default=64)
+    parse.add_argument("--guidance", type=float, default=GUIDANCE, help="of the teacher")
+    asked = parse.parse_args()
+    begin(0, asked.threads)
+    ways = trajectories(asked.work, asked.ways, asked.ways_seconds, asked.guidance, asked.ways_batch)
+    each = asked.seconds * len(asked.names) if len(asked.seconds) == 1 else asked.seconds
+    for name, long in zip(asked.names, each, strict=True):
+        train(asked.work, name, long, asked.steps, ways, asked.batch, asked.lr, threads=asked.threads)

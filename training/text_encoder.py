@@ -23,13 +23,13 @@ from numpy.random import Generator
 from transformers import BertConfig, BertModel, BertTokenizer
 
 from training import heldout
-from training.common import Log, parameters, save_whole, warmup_cosine
+from training.common import Log, begin, parameters, save_whole, warmup_cosine
 from training.scenes import sentence, words_for
 from training.vocabulary import COLOURS, PLACES, STYLES, SYNONYMS, THINGS
 
 #: Tokens a prompt may have, the two special ones included.
 LENGTH = 24
-VOCABULARY = 3_800
+VOCABULARY = 4_000
 TEACHER_LAYERS = (0, 5)
 INTERMEDIATE = 1_152
 
@@ -154,7 +154,7 @@ def train(work: Path, seconds: float, steps: int, batch: int = 48, lr: float = 5
 
     It starts from the weights of the model directory `shipped`, if given, else from the teacher's own layers.
     """
-    torch.manual_seed(seed)
+    device = begin(seed)
     rng = np.random.default_rng(seed)
     folder = teacher_folder()
     master, teacher = BertTokenizer.from_pretrained(folder), BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
@@ -169,6 +169,8 @@ def train(work: Path, seconds: float, steps: int, batch: int = 48, lr: float = 5
     if shipped:
         inherit(student, pieces, shipped)
     print(f"{len(pieces)} word pieces, {parameters([student]):.2f} M parameters")
+    for model in (student, teacher):
+        model.to(device)  # type: ignore[arg-type]
     common = [p for p in pieces if p.isalpha() and len(p) > 2]
     optimizer = torch.optim.AdamW(student.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=1e-3)
     log, losses, started = Log(work / "text_encoder.jsonl"), [], time.time()
@@ -177,12 +179,14 @@ def train(work: Path, seconds: float, steps: int, batch: int = 48, lr: float = 5
         if done >= 1:
             break
         texts = [text(words, common, rng) for _ in range(batch)]
-        theirs = master(texts, padding=True, truncation=True, max_length=LENGTH, return_tensors="pt")
-        ours = tokenizer(texts, padding=True, truncation=True, max_length=LENGTH, return_tensors="pt")
+        theirs = master(texts, padding=True, truncation=True, max_length=LENGTH, return_tensors="pt").to(device)
+        ours = tokenizer(texts, padding=True, truncation=True, max_length=LENGTH, return_tensors="pt").to(device)
         with torch.no_grad():
             wanted = teacher(theirs.input_ids, attention_mask=theirs.attention_mask)[0]
         states = student(ours.input_ids, attention_mask=ours.attention_mask)[0]
-        same = torch.tensor([master.convert_ids_to_tokens(a) == tokenizer.convert_ids_to_tokens(b) for a, b in zip(_real(theirs), _real(ours), strict=True)])
+        same = torch.tensor(
+            [master.convert_ids_to_tokens(a) == tokenizer.convert_ids_to_tokens(b) for a, b in zip(_real(theirs), _real(ours), strict=True)], device=device
+        )
         loss = 4 * (1 - F.cosine_similarity(pooled(states, ours.attention_mask), pooled(wanted, theirs.attention_mask)).mean())
         if same.any():
             # Texts cut alike have equally many tokens, so the first columns of both batches line up.

@@ -3,18 +3,19 @@
 The network's layers and names are those of `engine.upscale.SuperResolution` (which training must not import). What comes in is what members' pictures
 are made of: scenes as the model's own decoder rebuilds them from slightly wrong latents, soft and with stairs where its patches meet. What should come
 out is the same scene painted four times as large. First by pixels and detail alone; then against a critic of patches as well, which makes edges decide
-(SRGAN, Ledig et al. 2017, arXiv:1609.04802; hinge losses, and the critic sees what it was made from, as in pix2pix, Isola et al. 2017, arXiv:1611.07004).
+(`training.critic`). Where there are many processors, `--paint-only --processes 15` paints the pool first.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import json
 import os
 import shutil
 import time
-from itertools import pairwise
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +29,35 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from training import sprites
-from training.common import Log, ema_update, parameters, save_whole, warmup_cosine
+from training.common import Log, autocast, begin, ema_update, load_whole, parameters, save_whole, warmup_cosine
+from training.critic import Critic, adversarial, balance, learn
+from training.feed import Losses, gathered
+from training.measures import compare_all
 from training.places import EDGE
 from training.scenes import Painter, sheet
+from training.vocabulary import STYLES
 
 CHANNELS, BLOCKS, FACTOR = 72, 8, 4
 #: Edge of the squares of pixels that the network works on.
 FOLD = 2
 #: Large scenes in the pool, and in one part of it; the first part is never trained on.
 PAIRS, PART = 720, 48
+#: The style that takes three seconds a large scene, a hundred times what others take, and the share of scenes that are painted in another one for it.
+SLOW, SPARED = "watercolor", 0.8
+#: The style that is not shown at all: whatever is unclear in a picture would come out as its squares.
+SQUARES = "pixel"
 #: Edge of a training crop, in pixels of the small picture, and how many in a batch.
 CROP, BATCH = 40, 6
 #: Rebuilds of each scene, each from latents that are off by another amount: at most this share of their own spread.
 REBUILDS, OFF = 2, 0.2
+#: Scenes rebuilt at once: on a processor, on a GPU.
+REBUILT = {"cpu": 12, "cuda": PART}
 #: Share of crops whose small picture is the large one's own average: members also enlarge what no decoder has seen.
 CLEAN = 0.15
 #: The network as it was when the critic came, to compare with and to fall back on.
 PLAIN = "upscaler_plain"
+#: What the critic may cost in dB; if it costs more, something went wrong, and the network is the plain one again.
+LOST = 1.5
 #: Share of the training after which the critic is heard, and its gradient's size against the other losses' at the last layer.
 ALONE, HEARD = 0.45, 0.5
 
@@ -72,24 +85,6 @@ class Upscaler(nn.Module):
         return F.pixel_shuffle(self.tail(hidden), FOLD * FACTOR) + enlarged(image)
 
 
-class Critic(nn.Module):
-    """N × 3 × h × w pictures, and what they were enlarged from at the same size → scores of patches some 50 pixels wide, N × 1 × h/8 × w/8."""
-
-    def __init__(self, width: int = 24) -> None:
-        super().__init__()
-        sizes = (6, width, 2 * width, 4 * width)
-        self.layers = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(sizes))
-        self.last = nn.Conv2d(sizes[-1], 1, 3, padding=1)
-
-    def forward(self, pictures: torch.Tensor, base: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        # What was added to the base is all there is to judge, and it is faint: louder, it is learned sooner.
-        hidden, features = torch.cat([5 * (pictures - base), 2 * base - 1], 1), list[torch.Tensor]()
-        for layer in self.layers:
-            hidden = F.leaky_relu(layer(hidden), 0.2)
-            features.append(hidden)
-        return self.last(hidden), features
-
-
 def enlarged(image: torch.Tensor) -> torch.Tensor:
     """What the network adds its detail to."""
     return F.interpolate(image, scale_factor=FACTOR, mode="bicubic", align_corners=False)
@@ -98,22 +93,39 @@ def enlarged(image: torch.Tensor) -> torch.Tensor:
 # ------------------------------------------------------------------------------------------------ pairs
 
 
-def paint(work: Path, count: int, size: int = PART) -> None:
-    """Paint large scenes until there are `count` in `work/upscaler_pairs`, in parts of `size`, each its own seed.
+@functools.cache
+def _artwork(work: Path) -> dict[tuple[str, str], np.ndarray]:
+    """Once a process: unpacking it takes seconds."""
+    return sprites.load(work)
 
-    A fifth of a second a scene, most of it for the few in watercolour.
-    """
-    painter_sprites, folder = sprites.load(work), work / "upscaler_pairs"
-    folder.mkdir(exist_ok=True)
-    for part in range(-(-count // size)):
-        target = folder / f"{part:03d}.npy"
-        if target.exists():
-            continue
-        painter = Painter(painter_sprites, 77_000 + part)
-        pixels = np.stack([painter.scene(scale=FACTOR).pixels for _ in range(size)])
-        with (beside := target.with_suffix(".part")).open("wb") as file:
-            np.save(file, pixels)
-        os.replace(beside, target)
+
+def paint_part(work: Path, part: int, size: int = PART) -> None:
+    """Paint part number `part` (its seed) of `size` large scenes, unless it is there."""
+    target = work / "upscaler_pairs" / f"{part:03d}.npy"
+    if target.exists():
+        return
+    painter, rng = Painter(_artwork(work), 77_000 + part), np.random.default_rng(78_000 + part)
+    shown = [style for style in STYLES if style != SQUARES]
+    quick = ["3d", "cartoon", *(style for style in shown if style != SLOW)]
+    styles = [str(rng.choice(quick if rng.random() < SPARED else shown)) for _ in range(size)]
+    pixels = np.stack([painter.scene(scale=FACTOR, style=style).pixels for style in styles])
+    with (beside := target.with_suffix(".part")).open("wb") as file:
+        np.save(file, pixels)
+    os.replace(beside, target)
+
+
+def paint(work: Path, count: int, size: int = PART, processes: int = 1) -> None:
+    """Paint large scenes until there are `count` in `work/upscaler_pairs`, in parts of `size`, by so many processes. A tenth of a second a scene."""
+    (folder := work / "upscaler_pairs").mkdir(exist_ok=True)
+    parts = [part for part in range(-(-count // size)) if not (folder / f"{part:03d}.npy").exists()]
+    if parts:
+        _artwork(work)  # here, for all processes
+    if processes == 1:
+        for part in parts:
+            paint_part(work, part, size)
+        return
+    with ProcessPoolExecutor(max_workers=processes) as pool:
+        list(pool.map(functools.partial(paint_part, work, size=size), parts))
 
 
 def larges(work: Path) -> list[np.ndarray]:
@@ -124,30 +136,34 @@ def larges(work: Path) -> list[np.ndarray]:
 @torch.no_grad()
 def rebuild(vae: Any, large: np.ndarray, off: float, rng: Generator) -> np.ndarray:
     """The scenes at the model's own size as its decoder gives them, from latents that are wrong by up to `off` of their spread: N × 128 × 128 × 3 uint8."""
-    small = F.avg_pool2d(to_unit(large), FACTOR)
+    small = F.avg_pool2d(to_unit(large, vae.device), FACTOR)
     coded = vae.encode(small * 2 - 1).latents
-    spread = torch.from_numpy(np.square(rng.random((len(large), 1, 1, 1), np.float32))) * off * coded.std()
-    noise = torch.from_numpy(rng.standard_normal(tuple(coded.shape), np.float32))
-    return to_bytes(vae.decode(coded + spread * noise).sample / 2 + 0.5)
+    share = torch.from_numpy(np.square(rng.random((len(large), 1, 1, 1), np.float32))).to(vae.device)
+    noise = torch.from_numpy(rng.standard_normal(tuple(coded.shape), np.float32)).to(vae.device)
+    return to_bytes(vae.decode(coded + share * off * coded.std() * noise).sample / 2 + 0.5)
 
 
-def smalls(work: Path, store: list[np.ndarray], rebuilds: int = REBUILDS) -> list[np.ndarray]:
+def smalls(work: Path, store: list[np.ndarray], device: torch.device, rebuilds: int = REBUILDS) -> list[np.ndarray]:
     """For each part its scenes' rebuilds by `work/vae`, `rebuilds` × N × 128 × 128 × 3 uint8. Not kept: a decoder is trained further now and then."""
     kind: Any = AutoencoderTiny
     vae = kind.from_pretrained(work / "vae", low_cpu_mem_usage=False)
-    vae.to(memory_format=torch.channels_last)
-    rng = np.random.default_rng(5)
-    return [np.stack([np.concatenate([rebuild(vae, part[k : k + 12], OFF, rng) for k in range(0, len(part), 12)]) for _ in range(rebuilds)]) for part in store]
+    vae.to(device=device, memory_format=torch.channels_last)
+    rng, step = np.random.default_rng(5), REBUILT[device.type]
+
+    def whole(part: np.ndarray) -> np.ndarray:
+        return np.concatenate([rebuild(vae, part[k : k + step], OFF, rng) for k in range(0, len(part), step)])
+
+    return [np.stack([whole(part) for _ in range(rebuilds)]) for part in store]
 
 
-def to_unit(pictures: np.ndarray) -> torch.Tensor:
-    """uint8 (N, H, W, 3) → float (N, 3, H, W) in 0..1, channels last in memory."""
-    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 255
+def to_unit(pictures: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
+    """uint8 (N, H, W, 3) → float (N, 3, H, W) in 0..1 on the device, channels last in memory."""
+    return torch.from_numpy(np.array(pictures)).to(device).permute(0, 3, 1, 2).float() / 255
 
 
 def to_bytes(pictures: torch.Tensor) -> np.ndarray:
     """The inverse of `to_unit`."""
-    return (pictures.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    return (pictures.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
 def crops(store: list[np.ndarray], small: list[np.ndarray], count: int, rng: Generator, edge: int = CROP) -> tuple[torch.Tensor, torch.Tensor]:
@@ -166,6 +182,27 @@ def crops(store: list[np.ndarray], small: list[np.ndarray], count: int, rng: Gen
     return small_ones.contiguous(memory_format=torch.channels_last), large_ones.contiguous(memory_format=torch.channels_last)
 
 
+class Held:
+    """All pairs as two tensors on a GPU, (N, 512, 512, 3) and (rebuilds, N, 128, 128, 3) uint8, whose crops are drawn and cut there."""
+
+    def __init__(self, store: list[np.ndarray], small: list[np.ndarray], device: torch.device) -> None:
+        self.large, self.device = gathered(store, device), device
+        self.small = torch.from_numpy(np.concatenate(small, axis=1)).to(device)
+
+    def crops(self, count: int, edge: int = CROP) -> tuple[torch.Tensor, torch.Tensor]:
+        """As the function of this name."""
+        one = (count, 1, 1)
+        scene, version = (torch.randint(length, one, device=self.device) for length in (len(self.large), len(self.small)))
+        y, x = (FOLD * torch.randint((length - edge) // FOLD + 1, one, device=self.device) for length in self.small.shape[2:4])
+        near, wide = torch.arange(edge, device=self.device), torch.arange(FACTOR * edge, device=self.device)
+        low = self.small[version, scene, y + near[None, :, None], x + near[None, None, :]]
+        high = self.large[scene, FACTOR * y + wide[None, :, None], FACTOR * x + wide[None, None, :]]
+        mirrored, clean = torch.rand(2, count, 1, 1, 1, device=self.device)
+        small, large = (torch.where(mirrored < 0.5, each.flip(2), each).permute(0, 3, 1, 2).float() / 255 for each in (low, high))
+        small = torch.where(clean < CLEAN, F.avg_pool2d(large, FACTOR), small)
+        return small.contiguous(memory_format=torch.channels_last), large.contiguous(memory_format=torch.channels_last)
+
+
 # ------------------------------------------------------------------------------------------------ training
 
 
@@ -179,52 +216,24 @@ def detail_loss(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return total
 
 
-def adversarial(critic: Critic, made: torch.Tensor, high: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
-    """What the critic holds against the pictures made: its score, and how far its features are from the true pictures' (pix2pixHD, arXiv:1711.11585)."""
-    critic.requires_grad_(False)
-    score, features = critic(made, base)
-    with torch.no_grad():
-        _, wanted = critic(high, base)
-    critic.requires_grad_(True)
-    apart = torch.stack([(a - b).abs().mean() for a, b in zip(features, wanted, strict=True)]).sum()
-    held: torch.Tensor = 4 * apart - score.mean()
-    return held
-
-
-def judged(critic: Critic, made: torch.Tensor, high: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
-    """The critic's own loss (hinge): true pictures above 1, made ones below −1."""
-    true, false = critic(torch.cat([high, made]), torch.cat([base, base]))[0].chunk(2)
-    return F.relu(1 - true).mean() + F.relu(1 + false).mean()
-
-
-def learn(critic: Critic, judge: torch.optim.Optimizer, made: torch.Tensor, high: torch.Tensor, base: torch.Tensor) -> float:
-    """One step of the critic; returns its loss."""
-    wrong = judged(critic, made, high, base)
-    judge.zero_grad()
-    torch.autograd.backward(wrong)
-    judge.step()
-    return wrong.item()
-
-
-def balance(model: Upscaler, losses: tuple[torch.Tensor, torch.Tensor], share: float = HEARD) -> torch.Tensor:
-    """The weight that makes the second loss pull at the last layer with `share` of the first one's force (VQGAN, Esser et al. 2021, arXiv:2012.09841)."""
-    first, second = (torch.autograd.grad(loss, model.tail.weight, retain_graph=True)[0].norm() for loss in losses)
-    weight: torch.Tensor = share * first / (second + 1e-8)
-    return weight
-
-
-def train(work: Path, seconds: float, steps: int, pairs: int = PAIRS, batch: int = BATCH, lr: float = 1e-3, seed: int = 5, edge: int = CROP) -> list[float]:
+def train(
+    work: Path, seconds: float, steps: int, pairs: int = PAIRS, batch: int = BATCH, lr: float = 1e-3, seed: int = 5, edge: int = CROP, threads: int = 0,
+    processes: int = 1, rebuilds: int = REBUILDS,
+) -> list[float]:  # fmt: skip
     """Train until `seconds` of training (earlier sittings counted in) or `steps` more, then save `work/upscaler`; returns the detail losses.
 
     Painting the pool of `pairs` scenes (fewer where there are fewer steps) comes on top, once. Raises OSError without `work/vae`.
     """
-    torch.manual_seed(seed)
-    torch.set_flush_denormal(True)
+    device = begin(seed, threads)
+    torch.backends.cudnn.benchmark = True
     pairs = max(2, min(pairs, steps))
-    paint(work, pairs, min(PART, pairs // 2))
+    paint(work, pairs, min(PART, pairs // 2), processes)
     store = larges(work)
-    small = smalls(work, store)
-    model, critic, checkpoint = Upscaler(), Critic(), work / "upscaler.pt"
+    small = smalls(work, store, device, rebuilds)
+    held = Held(store[1:] or store, small[1:] or small, device) if device.type != "cpu" else None
+    model, critic, checkpoint = Upscaler().to(device), Critic().to(device), work / "upscaler.pt"
+    if held:
+        model, critic = (each.to(memory_format=torch.channels_last) for each in (model, critic))
     average = copy.deepcopy(model).requires_grad_(False)
     last = list(model.tail.parameters())  # many of its weights pull at each pixel together, so each takes smaller steps
     others = [weight for name, weight in model.named_parameters() if not name.startswith("tail")]
@@ -235,28 +244,29 @@ def train(work: Path, seconds: float, steps: int, pairs: int = PAIRS, batch: int
     if not checkpoint.exists():
         shutil.rmtree(work / PLAIN, ignore_errors=True)
     else:
-        state = torch.load(checkpoint)
+        state = load_whole(checkpoint, device)
         for name, each in kept.items():
             each.load_state_dict(state[name])
         first, before = state["step"], state["seconds"]
     print(f"{parameters([model]):.2f} M parameters, {sum(map(len, store))} scenes, from step {first}", flush=True)
-    rng, log, started = np.random.default_rng(seed + first), Log(work / "upscaler.jsonl"), time.time()
-    losses: list[float] = []
+    rng, losses, started = np.random.default_rng(seed + first), Losses(Log(work / "upscaler.jsonl"), first), time.time()
 
     def keep() -> None:
         state = {name: each.state_dict() for name, each in kept.items()}
-        save_whole({**state, "step": first + len(losses), "seconds": before + time.time() - started}, checkpoint)
+        save_whole({**state, "step": first + len(losses.settle()), "seconds": before + time.time() - started}, checkpoint)
         save(work / "upscaler", average)
 
     for step in range(steps):
         done = max(step / steps, (before + time.time() - started) / seconds)
         if done >= 1:
             break
-        low, high = crops(store[1:] or store, small[1:] or small, batch, rng, edge)
+        low, high = held.crops(batch, edge) if held else crops(store[1:] or store, small[1:] or small, batch, rng, edge)
         rate = warmup_cosine(int(done * 10_000), 10_000, warmup=1) * min(1.0, (first + step + 1) / 50)
         for group in optimizer.param_groups:
             group["lr"] = lr * rate * group["share"]
-        made, base = model(low), enlarged(low)
+        with autocast(device):
+            made = model(low)
+        made, base = made.float(), enlarged(low)
         detail = detail_loss(made, high)
         loss = detail
         if hears := done >= ALONE:
@@ -264,20 +274,19 @@ def train(work: Path, seconds: float, steps: int, pairs: int = PAIRS, batch: int
                 save(work / PLAIN, average)
             scolded = adversarial(critic, made, high, base)
             heard = HEARD * min(1.0, (done - ALONE) / 0.1)
-            loss = detail + balance(model, (detail, scolded), heard).detach() * scolded
+            loss = detail + balance(model.tail.weight, (detail, scolded), heard).detach() * scolded
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         more = {"critic": learn(critic, judge, made.detach(), high, base)} if hears else {}
         ema_update(average, model, first + step, 0.997)
-        losses.append(detail.item())
-        log.step(first + step + 1, losses[-1], **more)
+        losses.add(detail, **more)
         if (step + 1) % 500 == 0:
             keep()
     keep()
     print(json.dumps(finish(work, average, store[0], small[0][0])), flush=True)
-    return losses
+    return losses.kept
 
 
 # ------------------------------------------------------------------------------------------------ what came of it
@@ -286,7 +295,7 @@ def train(work: Path, seconds: float, steps: int, pairs: int = PAIRS, batch: int
 def save(folder: Path, model: Upscaler) -> None:
     """Weights (fp16) and configuration, as `engine.upscale` reads them."""
     folder.mkdir(exist_ok=True)
-    save_file({name: value.half().contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
+    save_file({name: value.half().contiguous().cpu() for name, value in model.state_dict().items()}, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps({"channels": CHANNELS, "blocks": BLOCKS, "factor": FACTOR}) + "\n")
 
 
@@ -294,50 +303,33 @@ def save(folder: Path, model: Upscaler) -> None:
 def finish(work: Path, model: Upscaler, truth: np.ndarray, small: np.ndarray) -> dict[str, Any]:
     """Measure on held-out scenes and their rebuilds, and keep the figures and a sheet to look at; returns the figures.
 
-    Columns of the sheet: Lanczos, the network as it was before it met the critic, the network, the truth.
+    Columns of the sheet: Lanczos, the network as it was before it met the critic, the network, the truth. A network that the critic spoiled is replaced in
+    `work/upscaler` by the one of before.
     """
     ways = {"lanczos": np.stack([lanczos(picture) for picture in small])}
     if (work / PLAIN).exists():
-        plain = Upscaler()
+        plain = Upscaler().to(model.tail.weight.device)
         plain.load_state_dict({name: value.float() for name, value in load_file(work / PLAIN / "model.safetensors").items()})
         ways["plain"] = _made(plain, small)
     ways["network"] = _made(model, small)
     columns = [*ways.values(), truth]
     sheet([np.asarray(column[k]) for k in range(min(8, len(small))) for column in columns], len(columns)).save(work / "upscaler.png")
-    figures = {"scenes": len(small), **{way: compare(pictures, truth) for way, pictures in ways.items()}}
+    figures: dict[str, Any] = {"scenes": len(small), **compare_all(ways, truth)}
+    if "plain" in ways and figures["network"]["psnr_db"] < figures["plain"]["psnr_db"] - LOST:
+        shutil.copytree(work / PLAIN, work / "upscaler", dirs_exist_ok=True)
+        figures |= {"spoiled": figures["network"], "network": figures["plain"]}
     (work / "upscaler.json").write_text(json.dumps(figures) + "\n")
     return figures
 
 
 def _made(model: Upscaler, small: np.ndarray) -> np.ndarray:
-    return np.concatenate([to_bytes(model(to_unit(small[k : k + 4]))) for k in range(0, len(small), 4)])
+    return np.concatenate([to_bytes(model(to_unit(small[k : k + 4], model.tail.weight.device))) for k in range(0, len(small), 4)])
 
 
 def lanczos(picture: np.ndarray) -> np.ndarray:
     """The classical way."""
     edge = (picture.shape[1] * FACTOR, picture.shape[0] * FACTOR)
     return np.asarray(Image.fromarray(picture).resize(edge, Image.Resampling.LANCZOS))
-
-
-def compare(pictures: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """PSNR in dB; how sharp the pictures are (their steepest twentieth of gradients, of the truth's); how far gradients are off, of the truth's own size."""
-    error = np.mean([np.square(a.astype(np.float32) - b).mean() for a, b in zip(pictures, truth, strict=True)])
-    slopes = np.stack([_slopes(picture) for picture in pictures])
-    wanted = np.stack([_slopes(picture) for picture in truth])
-    steep = np.quantile(wanted, 0.95, axis=(1, 2), keepdims=True)
-    edges = wanted >= np.maximum(steep, 1.0)
-    return {
-        "psnr_db": round(float(10 * np.log10(255**2 / max(1e-9, error))), 2),
-        "sharpness": round(float(slopes[edges].mean() / max(1e-9, wanted[edges].mean())), 3),
-        "gradient_error": round(float(np.abs(slopes - wanted).mean() / max(1e-9, wanted.mean())), 3),
-    }
-
-
-def _slopes(picture: np.ndarray) -> np.ndarray:
-    """How steep each pixel's brightness is, of 0..255 a pixel."""
-    grey = picture.astype(np.float32).mean(axis=-1)
-    down, across = np.gradient(grey)
-    return np.asarray(np.hypot(down, across))
 
 
 assert EDGE % FACTOR == 0 and CROP <= EDGE
@@ -349,5 +341,14 @@ if __name__ == "__main__":
     parse.add_argument("--steps", type=int, default=100_000)
     parse.add_argument("--pairs", type=int, default=PAIRS)
     parse.add_argument("--batch", type=int, default=BATCH)
+    parse.add_argument("--edge", type=int, default=CROP)
     parse.add_argument("--lr", type=float, default=1e-3)
-    train(**vars(parse.parse_args()))
+    parse.add_argument("--threads", type=int, default=0)
+    parse.add_argument("--processes", type=int, default=1)
+    parse.add_argument("--rebuilds", type=int, default=REBUILDS)
+    parse.add_argument("--paint-only", action="store_true")
+    said = vars(parse.parse_args())
+    if said.pop("paint_only"):
+        paint(said["work"], said["pairs"], processes=said["processes"])
+    else:
+        train(**said)

@@ -20,10 +20,10 @@ THINGS: dict[str, tuple[str, ...]] = {
     "full moon face": ("moon",), "rainbow": ("rainbow",), "fire": ("fire", "flame"), "robot": ("robot",), "ghost": ("ghost",), "alien": ("alien",),
     "jack-o-lantern": ("pumpkin", "jack o lantern"),
     "wolf": ("wolf",), "tiger face": ("tiger",), "horse face": ("horse", "pony"), "unicorn": ("unicorn",), "cow face": ("cow",), "camel": ("camel",),
-    "elephant": ("elephant",), "mouse face": ("mouse",), "bear": ("bear", "teddy bear"), "chicken": ("chicken", "hen"), "bird": ("bird",),
+    "elephant": ("elephant",), "mouse face": ("mouse",), "bear": ("bear",), "chicken": ("chicken", "hen"), "bird": ("bird",),
     "parrot": ("parrot",), "flamingo": ("flamingo",), "snake": ("snake",), "dragon": ("dragon",), "dolphin": ("dolphin",), "fish": ("fish",),
     "shark": ("shark",), "crab": ("crab",), "snail": ("snail",), "honeybee": ("bee", "honeybee"), "lady beetle": ("ladybug", "ladybird", "beetle"),
-    "tulip": ("tulip",), "evergreen tree": ("pine tree", "fir tree", "christmas tree"), "palm tree": ("palm tree", "palm"), "green apple": ("green apple",),
+    "tulip": ("tulip",), "evergreen tree": ("pine tree", "fir tree"), "palm tree": ("palm tree", "palm"), "green apple": ("green apple",),
     "pineapple": ("pineapple",), "cherries": ("cherries", "cherry"), "tomato": ("tomato",), "avocado": ("avocado",), "carrot": ("carrot",),
     "bread": ("bread", "loaf of bread"), "taco": ("taco",), "egg": ("egg",), "sushi": ("sushi",), "cookie": ("cookie", "biscuit"),
     "birthday cake": ("birthday cake", "cake"), "hot beverage": ("cup of coffee", "coffee", "cup of tea"), "teapot": ("teapot",), "tent": ("tent",),
@@ -34,10 +34,84 @@ THINGS: dict[str, tuple[str, ...]] = {
     "light bulb": ("light bulb", "lamp"), "alarm clock": ("alarm clock", "clock"), "gem stone": ("gem", "diamond", "jewel"), "skull": ("skull",),
     "clown face": ("clown",), "grinning face": ("smiley", "smiling face"), "wrapped gift": ("gift", "present"), "top hat": ("top hat", "hat"),
     "running shoe": ("shoe", "sneaker"),
+    "monkey face": ("monkey",), "gorilla": ("gorilla",), "raccoon": ("raccoon",), "leopard": ("leopard",), "moose": ("moose", "elk"), "zebra": ("zebra",),
+    "deer": ("deer", "reindeer"), "bison": ("bison", "buffalo"), "goat": ("goat",), "ewe": ("sheep", "lamb"), "llama": ("llama", "alpaca"),
+    "giraffe": ("giraffe",), "rhinoceros": ("rhinoceros", "rhino"), "hippopotamus": ("hippopotamus", "hippo"), "hamster": ("hamster",),
+    "chipmunk": ("squirrel", "chipmunk"), "hedgehog": ("hedgehog", "porcupine"), "bat": ("bat",), "polar bear": ("polar bear",), "sloth": ("sloth",),
+    "skunk": ("skunk",), "kangaroo": ("kangaroo",), "turkey": ("turkey",), "rooster": ("rooster",), "baby chick": ("chick", "baby chick"),
+    "dove": ("dove", "pigeon"), "eagle": ("eagle", "hawk"), "swan": ("swan",), "peacock": ("peacock",), "goose": ("goose",),
+    "crocodile": ("crocodile", "alligator"), "lizard": ("lizard", "gecko"), "sauropod": ("dinosaur", "brontosaurus"), "T-Rex": ("t-rex", "tyrannosaurus"),
+    "seal": ("seal", "sea lion"), "tropical fish": ("tropical fish",), "spiral shell": ("seashell", "shell"), "coral": ("coral",),
+    "jellyfish": ("jellyfish",), "lobster": ("lobster",), "shrimp": ("shrimp", "prawn"), "squid": ("squid",), "bug": ("caterpillar",), "ant": ("ant",),
+    "spider": ("spider",), "scorpion": ("scorpion",), "bouquet": ("bouquet", "bunch of flowers"), "hibiscus": ("flower", "hibiscus"),
+    "seedling": ("seedling", "sprout"), "potted plant": ("potted plant", "houseplant"), "sheaf of rice": ("wheat", "sheaf of wheat"),
+    "four leaf clover": ("clover", "four-leaf clover"), "maple leaf": ("maple leaf",), "leaf fluttering in wind": ("leaf",),
+    "nest with eggs": ("nest",), "rock": ("rock", "stone", "boulder"), "grapes": ("grapes", "bunch of grapes"), "melon": ("melon",),
+    "tangerine": ("tangerine", "mandarin"), "pear": ("pear",), "peach": ("peach",), "blueberries": ("blueberries", "blueberry"),
+    "kiwi fruit": ("kiwi", "kiwi fruit"), "coconut": ("coconut",), "eggplant": ("eggplant", "aubergine"), "potato": ("potato",),
+    "ear of corn": ("corn", "ear of corn"), "hot pepper": ("chili pepper", "chili"), "bell pepper": ("bell pepper",), "cucumber": ("cucumber",),
+    "broccoli": ("broccoli",), "onion": ("onion",), "croissant": ("croissant",), "pretzel": ("pretzel",), "pancakes": ("pancakes", "stack of pancakes"),
+    "waffle": ("waffle",), "cheese wedge": ("cheese", "piece of cheese"), "poultry leg": ("chicken leg", "drumstick"), "cut of meat": ("steak",),
+    "bacon": ("bacon",), "french fries": ("french fries", "fries"), "hot dog": ("hot dog",), "sandwich": ("sandwich",),
+    "cooking": ("fried egg", "frying pan"), "green salad": ("salad", "bowl of salad"), "popcorn": ("popcorn", "bucket of popcorn"),
+    "rice ball": ("rice ball", "onigiri"), "steaming bowl": ("bowl of noodles", "ramen", "noodles"), "spaghetti": ("spaghetti", "pasta"),
+    "dumpling": ("dumpling",), "shortcake": ("slice of cake", "shortcake"), "pie": ("pie",), "chocolate bar": ("chocolate bar", "chocolate"),
+    "candy": ("candy",), "lollipop": ("lollipop",), "honey pot": ("honey pot", "honey"), "glass of milk": ("glass of milk", "milk"),
+    "wine glass": ("glass of wine", "wine"), "cocktail glass": ("cocktail", "martini"), "beer mug": ("beer", "mug of beer"), "bubble tea": ("bubble tea",),
+    "spoon": ("spoon",), "kitchen knife": ("knife", "kitchen knife"), "amphora": ("vase", "amphora"), "globe showing Europe-Africa": ("globe", "earth"),
+    "compass": ("compass",), "volcano": ("volcano",), "desert island": ("island", "desert island"), "classical building": ("temple", "greek temple"),
+    "hospital": ("hospital",), "school": ("school",), "factory": ("factory",), "Japanese castle": ("pagoda", "japanese castle"), "Tokyo tower": ("tower",),
+    "Statue of Liberty": ("statue of liberty",), "church": ("church", "chapel"), "mosque": ("mosque",), "shinto shrine": ("torii gate",),
+    "fountain": ("fountain",), "ferris wheel": ("ferris wheel",), "roller coaster": ("roller coaster",), "circus tent": ("circus tent", "circus"),
+    "high-speed train": ("bullet train",), "tram car": ("tram", "streetcar"), "ambulance": ("ambulance",), "fire engine": ("fire engine", "fire truck"),
+    "police car": ("police car",), "pickup truck": ("pickup truck", "pickup"), "articulated lorry": ("truck", "lorry"),
+    "racing car": ("racing car", "race car"), "motorcycle": ("motorcycle", "motorbike"), "motor scooter": ("scooter", "moped"),
+    "skateboard": ("skateboard",), "roller skate": ("roller skate",), "wheel": ("wheel", "tire", "tyre"), "vertical traffic light": ("traffic light",),
+    "stop sign": ("stop sign",), "anchor": ("anchor",), "canoe": ("canoe", "kayak"), "passenger ship": ("ship", "cruise ship"), "parachute": ("parachute",),
+    "mountain cableway": ("cable car",), "luggage": ("suitcase", "luggage"), "hourglass done": ("hourglass",), "watch": ("watch", "wristwatch"),
+    "thermometer": ("thermometer",), "sun": ("sun",), "ringed planet": ("planet", "saturn"), "cloud": ("cloud",), "cloud with rain": ("rain cloud",),
+    "tornado": ("tornado", "whirlwind"), "high voltage": ("lightning bolt", "lightning"), "snowflake": ("snowflake",),
+    "droplet": ("water drop", "drop of water"), "water wave": ("wave", "ocean wave"), "Christmas tree": ("christmas tree",),
+    "party popper": ("party popper",), "ribbon": ("ribbon",), "sports medal": ("medal", "gold medal"), "baseball": ("baseball",),
+    "volleyball": ("volleyball",), "american football": ("american football",), "tennis": ("tennis racket",),
+    "bowling": ("bowling ball", "bowling pins"), "ping pong": ("ping pong paddle", "table tennis bat"), "boxing glove": ("boxing glove",),
+    "ice skate": ("ice skate",), "sled": ("sled", "sledge"), "bullseye": ("target", "bullseye", "dartboard"), "kite": ("kite",),
+    "water pistol": ("water pistol",), "pool 8 ball": ("billiard ball", "eight ball"), "crystal ball": ("crystal ball",),
+    "magic wand": ("magic wand", "wand"), "video game": ("game controller", "gamepad"), "game die": ("dice",), "puzzle piece": ("puzzle piece",),
+    "teddy bear": ("teddy bear", "teddy"), "mirror ball": ("disco ball", "mirror ball"), "nesting dolls": ("nesting doll", "matryoshka"),
+    "chess pawn": ("chess pawn", "pawn"), "performing arts": ("theater masks", "theatre masks"), "framed picture": ("picture frame",),
+    "artist palette": ("paint palette", "palette"), "yarn": ("ball of yarn", "yarn"), "glasses": ("glasses", "pair of glasses"),
+    "sunglasses": ("sunglasses",), "t-shirt": ("t-shirt", "shirt"), "jeans": ("jeans", "trousers"), "scarf": ("scarf",),
+    "gloves": ("gloves", "pair of gloves"), "coat": ("coat", "jacket"), "socks": ("socks", "pair of socks"), "dress": ("dress",), "shorts": ("shorts",),
+    "folding hand fan": ("hand fan", "fan"), "handbag": ("handbag",), "backpack": ("backpack", "rucksack"), "hiking boot": ("boot", "hiking boot"),
+    "high-heeled shoe": ("high heel",), "woman\u2019s hat": ("sun hat", "straw hat"), "graduation cap": ("graduation cap",),
+    "billed cap": ("cap", "baseball cap"), "rescue worker\u2019s helmet": ("helmet",), "ring": ("ring", "diamond ring"), "megaphone": ("megaphone",),
+    "bell": ("bell", "golden bell"), "musical note": ("musical note", "music note"), "microphone": ("microphone",), "headphone": ("headphones",),
+    "radio": ("radio",), "saxophone": ("saxophone",), "trumpet": ("trumpet",), "accordion": ("accordion",), "musical keyboard": ("piano",),
+    "violin": ("violin",), "maracas": ("maracas",), "flute": ("flute",), "mobile phone": ("smartphone", "mobile phone"), "telephone": ("telephone",),
+    "laptop": ("laptop",), "desktop computer": ("computer",), "television": ("television", "tv"), "magnifying glass tilted left": ("magnifying glass",),
+    "flashlight": ("flashlight", "torch"), "red paper lantern": ("red lantern", "lantern"), "open book": ("open book",), "scroll": ("scroll", "parchment"),
+    "newspaper": ("newspaper",), "coin": ("coin", "gold coin"), "money bag": ("money bag", "bag of money"), "dollar banknote": ("banknote", "dollar"),
+    "envelope": ("envelope", "letter"), "package": ("cardboard box", "box"), "postbox": ("postbox", "mailbox"), "pen": ("pen",),
+    "paintbrush": ("paintbrush",), "calendar": ("calendar",), "scissors": ("scissors", "pair of scissors"), "locked": ("padlock", "lock"),
+    "hammer": ("hammer",), "axe": ("axe", "hatchet"), "pick": ("pickaxe",), "bow and arrow": ("bow and arrow",), "shield": ("shield",),
+    "carpentry saw": ("saw", "handsaw"), "wrench": ("wrench", "spanner"), "screwdriver": ("screwdriver",), "gear": ("gear", "cogwheel"),
+    "toolbox": ("toolbox",), "magnet": ("magnet",), "ladder": ("ladder",), "microscope": ("microscope",), "telescope": ("telescope",), "door": ("door",),
+    "window": ("window",), "bed": ("bed",), "couch and lamp": ("sofa", "couch"), "chair": ("chair",), "toilet": ("toilet",), "bathtub": ("bathtub",),
+    "broom": ("broom", "broomstick"), "basket": ("basket",), "bucket": ("bucket", "pail"), "toothbrush": ("toothbrush",),
+    "fire extinguisher": ("fire extinguisher",), "shopping cart": ("shopping cart", "shopping trolley"), "moai": ("easter island statue", "moai"),
+    "trident emblem": ("trident",), "pile of poo": ("poop", "poo"), "alien monster": ("space invader",), "collision": ("explosion",),
+    "mermaid": ("mermaid",), "fairy": ("fairy",), "mage": ("wizard", "mage"), "vampire": ("vampire",), "zombie": ("zombie",),
+    "Santa Claus": ("santa claus", "santa"), "astronaut": ("astronaut", "spaceman"), "ninja": ("ninja",), "princess": ("princess",), "brain": ("brain",),
+    "tooth": ("tooth",), "bone": ("bone",),
 }  # fmt: skip
 
-#: Names that take no article and have no plural of their own.
-WITHOUT_ARTICLE = frozenset({"cherries", "books", "bread", "coffee", "sushi", "fire"})
+#: Names that take no article and have no plural of their own: uncounted, or many already.
+WITHOUT_ARTICLE = frozenset({
+    "bacon", "blueberries", "books", "bowling pins", "bread", "broccoli", "cheese", "cherries", "coffee", "corn", "earth", "fire", "french fries", "fries",
+    "glasses", "gloves", "grapes", "headphones", "honey", "jeans", "lightning", "luggage", "maracas", "milk", "noodles", "pancakes", "pasta", "popcorn",
+    "ramen", "scissors", "shorts", "socks", "spaghetti", "sunglasses", "sushi", "theater masks", "theatre masks", "trousers", "wheat", "wine", "yarn",
+})  # fmt: skip
 
 #: Named plain grounds, as sRGB.
 COLOURS: dict[str, tuple[int, int, int]] = {
@@ -73,36 +147,35 @@ STYLES: dict[str, tuple[str, ...]] = {
 
 #: Words no caption uses, whose meaning the text encoder learns from its teacher (they come out as the nearest thing we know).
 SYNONYMS: tuple[str, ...] = tuple(
-    """pup hound canine feline tomcat tabby vixen stallion mare foal calf cattle bull ox hog swine boar dromedary hare grizzly cub rooster poultry sparrow
-    robin drake duckling barn-owl macaw cockatoo amphibian reptile serpent cobra python wyvern dinosaur orca porpoise salmon goldfish trout squid
-    lobster slug moth wasp bumblebee insect bug blossom flower daisy lily orchid succulent fungus oak maple spruce conifer coconut fruit melon citrus
-    berry berries vegetable toast loaf baguette margherita cheeseburger sandwich burrito omelette seafood snack dessert pastry pie gelato sundae
-    espresso latte cappuccino mug teacup kettle cottage hut mansion palace tower camp camping engine railway tram coach minibus vehicle sedan truck
-    lorry wagon cyclist bicycle motorcycle yacht ship sail vessel jet aircraft airliner chopper spacecraft shuttle starship parasol frosty prize award
-    medal sport ball volleyball instrument banjo violin tambourine bongo tiara king queen lock password novel library book photograph photo lantern
-    wax torch bulb watch timer crystal ruby emerald treasure love romance lunar arc colorful flames bonfire blaze android machine cyborg spirit
-    phantom spook martian extraterrestrial halloween skeleton bones joker jester happy emoji smile parcel box magician trainer boot sneakers animal
-    bird food drink toy ocean lake river park garden jungle woodland countryside farm field hills dunes sand sahara arctic ice icy frost blizzard
-    evening dawn sunrise midnight dark moonlight galaxy universe cosmos planet deep coral reef coast shore seaside island town street skyline
-    skyscrapers heaven clouds cloudy sunny summer spring autumn winter peak peaks alps rock crimson scarlet golden gold lime turquoise cyan navy
-    violet magenta rose grey silver beige maroon pale bright photo realistic render rendered blender clay plastic glossy illustration drawing comic
-    animated anime icon logo emblem minimal vector simple sticker pixelated retro 8bit 16bit game sprite painting painted paint aquarelle brush sketch
-    sketched drawn charcoal line art monochrome black-and-white small little mini huge large giant cute funny beautiful lovely old young sitting
-    standing flying swimming running""".split()  # noqa: SIM905
+    """pup hound canine feline tomcat tabby vixen stallion mare foal calf cattle bull ox hog swine boar dromedary hare grizzly cub poultry sparrow robin drake
+    duckling barn-owl macaw cockatoo amphibian reptile serpent cobra python wyvern orca porpoise salmon goldfish trout slug moth wasp bumblebee insect bug
+    blossom daisy lily orchid succulent fungus oak spruce conifer citrus berry berries vegetable toast baguette margherita cheeseburger burrito omelette
+    seafood snack dessert pastry gelato sundae espresso latte cappuccino teacup kettle cottage hut mansion palace camp camping railway coach minibus vehicle
+    sedan wagon cyclist yacht sail vessel jet aircraft airliner chopper spacecraft shuttle starship parasol frosty prize award sport instrument banjo
+    tambourine bongo tiara king queen password novel library photograph photo wax timer ruby emerald treasure love romance lunar arc colorful flames bonfire
+    blaze android machine cyborg spirit phantom spook martian extraterrestrial halloween skeleton bones joker jester happy emoji smile parcel magician
+    trainer sneakers animal food drink toy lake river park garden jungle woodland countryside farm hills sahara arctic icy frost blizzard evening dawn
+    sunrise midnight dark moonlight galaxy universe cosmos deep reef coast shore seaside town street skyline skyscrapers heaven cloudy sunny summer spring
+    autumn peak peaks alps crimson scarlet lime turquoise cyan navy violet magenta grey silver beige maroon pale bright realistic rendered blender clay
+    plastic glossy illustration comic animated anime icon logo emblem minimal vector simple sticker pixelated retro 8bit 16bit sprite painted aquarelle brush
+    sketched drawn charcoal line monochrome black-and-white small little mini huge large giant cute funny beautiful lovely old young sitting standing
+    swimming running""".split()  # noqa: SIM905
 )
 
 #: Prompts that show the model well, each with the seed that was looked at.
 EXAMPLES: tuple[tuple[str, int], ...] = (
     ("a fox in the snow, 3d render", 0),
-    ("a red apple on a blue background, 3d render", 1),
-    ("a penguin on a beach, cartoon", 2),
-    ("a rocket in space, 3d render", 3),
-    ("a robot in a city at night, 3d render", 8),
-    ("a sunflower in a meadow, cartoon", 10),
-    ("a car in the desert, 3d render", 11),
-    ("a snowman at sunset", 12),
-    ("a lion on a purple background, cartoon", 14),
-    ("a burger on a pink background", 16),
-    ("a puppy in the snow", 20),
-    ("a mushroom in a forest, 3d render", 30),
+    ("a red apple on a blue background, 3d render", 0),
+    ("a penguin on a beach, cartoon", 0),
+    ("a rocket in space, 3d render", 0),
+    ("a robot in a city at night, 3d render", 0),
+    ("a sunflower in a meadow, cartoon", 1),
+    ("headphones on a purple background", 0),
+    ("a snowman at sunset", 0),
+    ("a lion on a teal background, cartoon", 4),
+    ("a piano on a beach", 0),
+    ("a puppy in the snow", 0),
+    ("a watermelon on the beach", 1),
+    ("a castle at sunset, 3d render", 4),
+    ("two pumpkins at night", 2),
 )

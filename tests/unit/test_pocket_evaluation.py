@@ -13,10 +13,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from training import evaluate, heldout, judge, marks, report, sprites
+from training import dataset, evaluate, heldout, judge, marks, report, sprites
 from training.artist import Artist, Way, adapted
+from training.gallery import Gallery
 from training.places import EDGE
 from training.scenes import Painter, Placed
+from training.softening import cosines, soften
 from training.vocabulary import COLOURS, PLACES, STYLES, THINGS
 
 GROUNDS = [*PLACES, *COLOURS]
@@ -123,6 +125,52 @@ def test_a_reading_says_as_much_of_every_picture_alone_as_of_all(trained: tuple[
     assert np.allclose(together[3:4].features, alone.features, atol=1e-4)
 
 
+@pytest.fixture(scope="module")
+def painted(few: dict[tuple[str, str], np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work directory with two parts of scenes."""
+    work = tmp_path_factory.mktemp("painted")
+    np.savez(work / "sprites.npz", **{"|".join(key): picture for key, picture in few.items()})  # type: ignore[arg-type]
+    for part, count in ((0, 20), (1, 12)):
+        dataset.paint_part(work, part, count)
+    return work
+
+
+def test_pictures_of_a_gallery_are_those_that_its_words_tell_of(painted: Path) -> None:
+    gallery, numbers = Gallery(painted, torch.device("cpu")), np.array([31, 0, 19, 20, 0])
+    pictures, store = gallery.pictures(numbers), dataset.pixels(painted)
+    expected = np.stack([store[1][11], store[0][0], store[0][19], store[1][0], store[0][0]])
+    assert len(gallery) == 32 and gallery.words == dataset.words(painted)
+    assert np.array_equal((pictures * 255).round().byte().permute(0, 2, 3, 1).numpy(), expected)
+
+
+def test_a_gallery_without_scenes_says_how_they_are_painted(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="dataset"):
+        Gallery(tmp_path, torch.device("cpu"))
+
+
+def test_scenes_painted_before_teach_every_style_as_often_and_what_they_show(painted: Path) -> None:
+    gallery = Gallery(painted, torch.device("cpu"))
+    archive = judge.Archive(gallery, np.random.default_rng(0))
+    pictures, cells, whole = archive.batch(600)
+    there = sorted({list(STYLES).index(scene["style"]) for scene in gallery.words})
+    times = np.bincount(whole[:, 1])[there]
+    assert times.sum() == 600 and times.min() > 0.7 * 600 / len(there)
+    labels = {gallery.pictures(np.array([n])).numpy().tobytes(): scene for n, scene in enumerate(gallery.words)}
+    for picture, cell, (place, style, count) in zip(pictures[:40], cells[:40], whole[:40].tolist(), strict=True):
+        scene = labels[picture[None].numpy().tobytes()]
+        assert {judge.names()[k] for k in cell.unique().tolist() if 0 <= k < len(THINGS)} == {thing[0] for thing in scene["things"]}
+        assert list(STYLES)[style] == scene["style"] and count == min(3, len(scene["things"])) - 1
+        assert place == judge.IGNORED or judge.grounds()[place] == scene["place"]
+
+
+def test_a_judge_learns_from_scenes_painted_before(painted: Path) -> None:
+    losses = judge.train(painted, 3_600, 16, batch=8)
+    assert len(losses) == 16 and np.mean(losses[-4:]) < 0.8 * np.mean(losses[:2])
+    found = judge.measure(painted, 24)
+    kinds = {"thing", "thing_kept_out", "place", "style"}
+    assert set(found) == {f"{way}_{kind}" for way in ("crisp", "soft") for kind in kinds} and all(0 <= share <= 1 for share in found.values())
+
+
 def test_cells_belong_to_the_thing_on_them_and_its_rim_to_nobody() -> None:
     back = Placed(name="fox", x=0, y=0, edge=64, mirrored=False)
     labels = judge.cell_labels([back, replace(back, name="owl", x=64, y=64)], {"fox": 0, "owl": 1})
@@ -133,16 +181,16 @@ def test_cells_belong_to_the_thing_on_them_and_its_rim_to_nobody() -> None:
 def test_softened_pictures_are_other_pictures_of_the_same_thing(few: dict[tuple[str, str], np.ndarray]) -> None:
     painter = Painter(few, 4)
     crisp = judge.to_tensor(np.stack([painter.scene(style="pixel").pixels for _ in range(12)]))
-    soft = judge.soften(crisp, np.random.default_rng(0))
+    soft = soften(crisp, np.random.default_rng(0))
     assert soft.shape == crisp.shape and soft.min() >= 0 and soft.max() <= 1
     apart = (soft - crisp).abs().mean((1, 2, 3))
     assert (apart > 0.002).all() and (apart < 0.2).all()
-    assert torch.equal(soft, judge.soften(crisp, np.random.default_rng(0)))
+    assert torch.equal(soft, soften(crisp, np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize("edge", [8, 16])
 def test_the_cosine_basis_is_orthonormal(edge: int) -> None:
-    basis = judge.cosines(edge)
+    basis = cosines(edge)
     assert torch.allclose(basis @ basis.T, torch.eye(edge), atol=1e-5)
 
 
