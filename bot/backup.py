@@ -4,6 +4,9 @@ The file is a zip that any tool opens: ``tables/<name>.jsonl`` (a row a line), `
 asked for, and last ``manifest.json``, with the schema's revision and the sha256 of every other member. The archive's comment seals it: the sha256 of all
 bytes before the comment, so that a file that was cut short or changed anywhere is known before anything is touched.
 
+Whoever was forgotten after a backup was made is forgotten again when it is restored, before anybody sees it: `bot.store.forgotten` keeps the list beside the
+database, and a backup has the one of its day.
+
 The bot may run meanwhile. The database is read as it is at one moment, and the pictures it names after that: a job's pictures are on the disk before its
 row says so, so they are there, unless a member deleted them in between. Such are listed as missing.
 """
@@ -25,9 +28,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot import __version__
-from bot.store import copying, dialect
+from bot.store import copying, dialect, forgotten, housekeeping
 from bot.store.blobs import DiskBlobs
 from bot.store.lock import LOCK_NAME, DirectoryLock
 
@@ -58,6 +62,7 @@ class Manifest(BaseModel):
     revision: str  #: the schema's
     database: str  #: "sqlite" or "postgresql": where it comes from, which does not matter for where it goes
     made: datetime
+    moment: datetime | None = None  #: before the rows were read; None where an older program made it
     tables: dict[str, TableThere]
     files: dict[str, str]  #: sha256 by member
     missing: list[str] = []  #: digests of pictures the database names and the disk did not have (whole) any more
@@ -69,10 +74,11 @@ class Summary:
 
     manifest: Manifest
     size: int  #: bytes, of the file
+    again: int = 0  #: members who were forgotten after it was made, and again now
 
     @classmethod
-    def of(cls, file: Path, manifest: Manifest) -> Summary:
-        return cls(manifest=manifest, size=file.stat().st_size)
+    def of(cls, file: Path, manifest: Manifest, again: int = 0) -> Summary:
+        return cls(manifest=manifest, size=file.stat().st_size, again=again)
 
     @property
     def rows(self) -> int:
@@ -128,6 +134,7 @@ def _appearing(target: Path) -> Iterator[Path]:
 async def _write(beside: Path, url: str, data_dir: Path, with_secret: bool) -> Manifest:
     files: dict[str, str] = {}
     missing: list[str] = []
+    moment = datetime.now(UTC)
     with zipfile.ZipFile(beside, "w") as archive:
         revision, tables, digests = await copying.at_one_moment(url, lambda connection: _rows(archive, connection, files), beside.parent)
         async with _blobs(data_dir) as blobs:
@@ -136,6 +143,8 @@ async def _write(beside: Path, url: str, data_dir: Path, with_secret: bool) -> M
                     _add(archive, files, BLOBS + digest, await blobs.get(digest))
                 except KeyError:
                     missing.append(digest)
+        with suppress(FileNotFoundError):
+            _add(archive, files, forgotten.FILE, (data_dir / forgotten.FILE).read_bytes())
         if with_secret:
             try:
                 _add(archive, files, SECRET, (data_dir / SECRET).read_bytes())
@@ -150,6 +159,7 @@ async def _write(beside: Path, url: str, data_dir: Path, with_secret: bool) -> M
             revision=revision,
             database=dialect.parse_url(url).get_backend_name(),
             made=datetime.now(UTC),
+            moment=moment,
             tables=tables,
             files=files,
             missing=missing,
@@ -214,7 +224,8 @@ async def restore(source: Path, url: str, data_dir: Path, *, force: bool = False
     """Put a backup back. `force`: even where something is already, whose database is replaced; files of pictures are only added to.
 
     The whole file is verified before anything is written, and the database is replaced at once, after the pictures are there: when something fails on
-    the way, what was there is there still. Raises BackupError, Fault for an outage or when a bot is running, OSError.
+    the way, what was there is there still. ``forgotten.txt``, and ``secret.key`` where the backup has none, may lie there already: by them those are known
+    who were forgotten since. Raises BackupError, Fault for an outage or when a bot is running, OSError.
     """
     manifest = verified(source)
     file = dialect.sqlite_file(dialect.parse_url(url))
@@ -223,21 +234,57 @@ async def restore(source: Path, url: str, data_dir: Path, *, force: bool = False
             lock = DirectoryLock(folder)
             lock.acquire()
             stack.callback(lock.release)
-        if not force and (set(os.listdir(data_dir)) - {LOCK_NAME} or not await copying.is_empty(url)):
+        welcome = {LOCK_NAME, forgotten.FILE} | (set() if SECRET in manifest.files else {SECRET})
+        if not force and (set(os.listdir(data_dir)) - welcome or not await copying.is_empty(url)):
             raise BackupError(f"There is something in {data_dir} or in the database. Nothing was restored; --force puts the backup in its place.")
         archive = stack.enter_context(zipfile.ZipFile(source))
+        purge = _Purge(archive, manifest, data_dir)
         async with _blobs(data_dir) as blobs:
             for name in manifest.files:
                 if name.startswith(BLOBS):
                     await blobs.put(archive.read(name))
-        try:
-            await copying.replace_all(url, manifest.revision, lambda name: (manifest.tables[name].columns, _lines(archive, name)))
-        except copying.InUse:
-            raise BackupError("Somebody is connected to the database. Stop the bot and whatever else is, and try again.") from None
+            try:
+                await copying.replace_all(url, manifest.revision, lambda name: (manifest.tables[name].columns, _lines(archive, name)), purge)
+            except copying.InUse:
+                raise BackupError("Somebody is connected to the database. Stop the bot and whatever else is, and try again.") from None
+            await blobs.delete(purge.gone)
         for name in (SECRET, *SIGNING):
             if name in manifest.files:
                 _write_secret(data_dir / name, archive.read(name))
-    return Summary.of(source, manifest)
+        if purge.list:
+            _write_secret(data_dir / forgotten.FILE, purge.list)
+    return Summary.of(source, manifest, purge.count)
+
+
+class _Purge:
+    """Forgets again, in what is being restored, who was forgotten after the backup was made."""
+
+    def __init__(self, archive: zipfile.ZipFile, manifest: Manifest, data_dir: Path) -> None:
+        """Raises BackupError where they could not be told from others."""
+        there = data_dir / forgotten.FILE
+        lists = [archive.read(forgotten.FILE)] if forgotten.FILE in manifest.files else []
+        lists += [there.read_bytes()] if there.exists() else []
+        everybody = forgotten.read(b"\n".join(lists))
+        self.list = forgotten.written(everybody.items())  #: the file as it is from now on
+        self._names = frozenset(name for name, when in everybody.items() if when >= (manifest.moment or manifest.made))
+        key = data_dir / SECRET
+        # The one that holds from now on is the first; the list was made with the one that held until now.
+        self._secrets = [archive.read(SECRET)] if SECRET in manifest.files else []
+        self._secrets += [key.read_bytes()] if key.exists() else []
+        if self._names and not self._secrets:
+            raise BackupError(
+                f"{len(self._names)} members were forgotten after {archive.filename} was made. They are known by {SECRET} alone: put it into {data_dir} before."
+            )
+        self._digests = [name.removeprefix(BLOBS) for name in manifest.files if name.startswith(BLOBS)]
+        self.count = 0
+        self.gone: frozenset[str] = frozenset()  #: digests of pictures that nobody needs any more
+
+    async def __call__(self, db: AsyncConnection) -> None:
+        """In the transaction that restores."""
+        if self._names:
+            self.count = await forgotten.forget_again(db, self._names, self._secrets)
+        if self.count:
+            self.gone = frozenset(self._digests) - await housekeeping.referenced(db, self._digests)
 
 
 def verified(source: Path) -> Manifest:

@@ -54,6 +54,8 @@ def add_to(app: typer.Typer, settings: Callable[[], Settings]) -> None:
         held = _held(settings)
         summary = _outcome(backups.restore(file, held.url, held.data_dir, force=force))
         typer.echo(f"Restored from {file}, made {summary.manifest.made:%Y-%m-%d %H:%M} UTC: {_told(summary)}.")
+        if summary.again:
+            typer.echo(f"{summary.again} of its members were forgotten after it was made, and again now.")
         if not summary.secret and not (held.data_dir / "secret.key").exists():
             typer.echo(f"secret.key was not in it. Put the old one into {held.data_dir} before the bot starts, or it makes a new one.")
 

@@ -125,10 +125,7 @@ class ChatAdapter(Protocol):
 
 
 class Memos(Protocol):
-    """Small facts an adapter wants to know after a restart, by a key that begins with its platform's name.
-
-    A key that ends with a job's id goes, a week later, with the job.
-    """
+    """Small facts an adapter wants after a restart; a key begins with its platform's name, and one that ends with a job's id goes a week after the job."""
 
     async def recall(self, key: str) -> str | None: ...
 
@@ -374,6 +371,9 @@ class CaseBook(Protocol):
 
     async def jobs_in(self, place: Place, *, actor_key: str = "", since: timedelta | None = None, limit: int) -> tuple[str, ...]:
         """Ended jobs that were asked for on that server, newest first."""
+
+    async def stands(self, job_id: str) -> tuple[Receipt, ...]:
+        """Every message that shows the job, or showed it: where it was asked for, and where somebody had it shown."""
 
     async def purge(self, job_ids: Sequence[str], entry: Entry, letters: Sequence[Letter] = ()) -> int:
         """Hide them and write it down with how many (`count`)."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.domain import Actor, Place
-from bot.gate import People
+from bot.gate import ADULT, SPOILER, People, channels_of
 from bot.ports import Store
 
 FRESH = timedelta(seconds=30)  #: another process may have changed them meanwhile
@@ -72,7 +72,12 @@ class Standing:
     @property
     def adult(self) -> frozenset[str]:
         """Channels where sexual content may be drawn, as far as the platform keeps them from the young."""
-        return frozenset(_texts(self.server.get("adult")))
+        return frozenset(channels_of(self.server, ADULT)) - self.spoiler
+
+    @property
+    def spoiler(self) -> frozenset[str]:
+        """Channels where sexual content may be drawn, and is shown behind a click."""
+        return frozenset(channels_of(self.server, SPOILER))
 
     @property
     def gate(self) -> Mapping[str, str]:

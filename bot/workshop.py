@@ -21,7 +21,7 @@ from bot import grid
 from bot.board import Board
 from bot.domain import CLIP, GRID, Artifact, Job, Said
 from bot.errors import Fault
-from bot.gate import Policy, Sexual, asked_of, from_outside
+from bot.gate import Policy, asked_of, from_outside, stricter
 from bot.gate.output import Held, OutputGate
 from bot.ports import Blobs, Store
 from bot.provenance import Provenance
@@ -138,16 +138,20 @@ class Workshop:
             return await self._engine.run(job.request, inputs, report), False
         policy, outside = await self._patiently(job, lambda: self._rules(job))
         asked = asked_of(job.request, job.words, photograph=outside)
-        async with self._output.previews(report, asked, policy, job.request.rows) as seen:
+        veiled = policy.sexual != job.sexual and self._output.reread(asked, policy)  # stricter by now
+        show = _without_previews(report) if veiled else report
+        async with self._output.previews(show, asked, policy, job.request.rows) as seen:
             result = await self._engine.run(job.request, inputs, seen)
         hidden = await self._output.check([frame.png for frame in result.frames], asked, policy, clip=result.clip)
-        return result, hidden
+        return result, hidden or veiled
 
     async def _rules(self, job: Job) -> tuple[Policy, bool]:
-        """What holds for this job, and whether a picture from outside is in it. Raises Fault."""
+        """What holds for this job, and whether a picture from outside is in it. Raises Fault.
+
+        About sexual content the stricter holds of what did when it was asked for and what does now: what was loosened since is not for this one.
+        """
         policy = await self._policy(job) if self._policy else Policy()
-        if not job.adult and policy.sexual is Sexual.ALLOW:  # it was not when it was asked for: what has changed since is not for this one
-            policy = replace(policy, sexual=Sexual.REFUSE)
+        policy = replace(policy, sexual=stricter(job.sexual, policy.sexual))
         return policy, await from_outside(self._store, job.request, job.parent, job.actor.key)
 
     async def _inputs(self, job: Job) -> dict[str, bytes]:
@@ -242,6 +246,11 @@ def failure(error: Exception, job: Job) -> Said:
         case OSError():
             return Said(message="error.storage")
     return Said(message="error.fault")
+
+
+def _without_previews(report: Report) -> Report:
+    """How far it is, and nothing of what forms."""
+    return lambda progress: report(replace(progress, preview=None))
 
 
 async def _unbroken(verb: Coroutine[Any, Any, T]) -> T:

@@ -46,7 +46,7 @@ class Job:
     relaxed: bool = False  #: `--relax`: it waits until nobody else does, and costs less
     hidden: bool = False  #: its pictures are shown behind a click, where a chat can do that
     batch: str = ""  #: the offer whose set of prompts it belongs to
-    adult: bool = False  #: whether sexual content was allowed where it was asked for, when it was
+    sexual: str = "refuse"  #: what held for sexual content where it was asked for, when it was: a `bot.gate.Sexual`
     error: Said | None = None
     attempts: int = 0  #: how often it was claimed
     created_at: datetime

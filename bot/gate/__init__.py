@@ -6,14 +6,16 @@ ship are `words.toml`, `artists.txt` and `people.txt` beside this file. What it 
 The output gate, which looks at pictures, is `output` and `classifier`. They are imported by name: who only reads words loads no Pillow.
 """
 
-from bot.gate.asking import asked_of, from_outside
+from bot.gate.asking import asked_of, from_outside, in_full
 from bot.gate.letters import Reading, read
-from bot.gate.policies import policy_of, split_rules
-from bot.gate.rules import Answer, Asked, Gate, People, Policy, Rule, Sexual, Verdict, refusal
+from bot.gate.policies import ADULT, SPOILER, channels_of, choice_of, choose_channels, policy_of, split_rules
+from bot.gate.rules import Answer, Asked, Gate, People, Policy, Rule, Sexual, Verdict, refusal, stricter
 from bot.gate.terms import MOST_RULES, Names, Terms, read_names, read_rules
 
 __all__ = [
+    "ADULT",
     "MOST_RULES",
+    "SPOILER",
     "Answer",
     "Asked",
     "Gate",
@@ -26,11 +28,16 @@ __all__ = [
     "Terms",
     "Verdict",
     "asked_of",
+    "channels_of",
+    "choice_of",
+    "choose_channels",
     "from_outside",
+    "in_full",
     "policy_of",
     "read",
     "read_names",
     "read_rules",
     "refusal",
     "split_rules",
+    "stricter",
 ]

@@ -39,6 +39,15 @@ def asked_of(request: Request, words: str, *, photograph: bool) -> Asked:
     return Asked(wanted=wanted if parts else words, unwanted=" , ".join(away), photograph=photograph)
 
 
+def in_full(asked: Asked, words: str) -> str:
+    """What moderators are shown of a refusal, and what they then allow: `words` as they were typed, and what styles, lists and suffixes make of them. Pure.
+
+    These are their member's to change: the same typed words may be others tomorrow.
+    """
+    typed = " ".join(words.split())
+    return "\n".join((words, *(each for each in (asked.wanted, asked.unwanted) if " ".join(each.split()) not in typed)))
+
+
 async def from_outside(records: Records, request: Request, parent: Origin | None, actor_key: str) -> bool:
     """Whether a picture that somebody uploaded is in it: among what the request starts from, or what any job before it did. Raises Fault.
 

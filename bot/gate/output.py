@@ -23,7 +23,7 @@ from bot.domain import Said
 from bot.errors import Refused
 from bot.gate import classifier
 from bot.gate.classifier import Classifier, open_nsfw
-from bot.gate.rules import Answer, Asked, Gate, Policy, Rule, Sexual, Verdict
+from bot.gate.rules import Answer, Asked, Gate, People, Policy, Rule, Sexual, Verdict
 from engine import codec
 from engine.api import Progress, Report
 
@@ -116,6 +116,17 @@ class OutputGate:
 
     # ------------------------------------------------------------------------------------------ what is asked
 
+    def reread(self, asked: Asked, policy: Policy) -> bool:
+        """Whether what comes of words that were let pass where more was allowed is to be shown behind a click. Raises Held where it must not be drawn.
+
+        Only what they say of sexual content is read again: the other rules have no second moment. In memory; milliseconds at the most.
+        """
+        verdict = self._words.judge(asked, Policy(sexual=policy.sexual, people=People.ALLOW, edits=True, artists=False))
+        if verdict is not None and verdict.answer is Answer.REFUSE:
+            self.counted["refused"] += 1
+            raise Held(verdict)
+        return verdict is not None
+
     async def check(self, pictures: Sequence[bytes], asked: Asked, policy: Policy, *, clip: bytes | None = None) -> bool:
         """Whether a job's finished pictures are to be shown behind a click. Raises Held where they must not be shown at all."""
         try:
@@ -147,7 +158,7 @@ class OutputGate:
 
     async def judge(self, pictures: Sequence[bytes], asked: Asked, policy: Policy, *, clip: bytes | None = None) -> Verdict | None:
         """What the policy says of pictures drawn from these words, as files; None: show them. Raises Unseen."""
-        young = self._is_young(asked)
+        young = await self._is_young(asked)
         if not self._matters(asked, policy, young):
             return None
 
@@ -162,7 +173,7 @@ class OutputGate:
         """A report to give the engine instead of `show`: it hands on each step at once, and a preview once it was looked at; one that breaks a rule, never,
         nor any after it. `rows`: how many pictures form in one preview. After the block no preview comes any more.
         """
-        young = self._is_young(asked)
+        young = await self._is_young(asked)
         if not self._matters(asked, policy, young):
             yield show
             return
@@ -186,9 +197,9 @@ class OutputGate:
 
     # ------------------------------------------------------------------------------------------ how it is done
 
-    def _is_young(self, asked: Asked) -> bool:
-        """Whether the words are such that the prompt gate refuses them beside a sexual one. In memory; milliseconds at the most."""
-        verdict = self._words.judge(replace(asked, wanted=asked.wanted + BESIDE), Policy())
+    async def _is_young(self, asked: Asked) -> bool:
+        """Whether the words are such that the prompt gate refuses them beside a sexual one. On a thread: some take long to be read."""
+        verdict = await asyncio.to_thread(self._words.judge, replace(asked, wanted=asked.wanted + BESIDE), Policy())
         return verdict is not None and verdict.rule is Rule.MINORS
 
     @staticmethod

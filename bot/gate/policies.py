@@ -5,7 +5,7 @@ A server's settings (`bot.wishes.Standing.server`) are plain values by these nam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -15,30 +15,53 @@ from bot.errors import Refused
 from bot.gate.rules import People, Policy, Sexual
 from bot.gate.terms import Terms, read_rules
 
-ADULT, PEOPLE, EDITS, ARTISTS, RULES = "adult", "people", "edits", "artists", "rules"
-NAMES = (ADULT, PEOPLE, EDITS, ARTISTS, RULES)
+ADULT, SPOILER, PEOPLE, EDITS, ARTISTS, RULES = "adult", "spoiler", "people", "edits", "artists", "rules"
 _CHOICES = frozenset(People)
 
 
 def policy_of(server: Mapping[str, Any], place: Place, usual: Policy) -> Policy:
     """What holds at this place. `usual` is the operator's.
 
-    In a server sexual content is drawn in the channels named for it alone, and of those only in such as the platform itself keeps from the young, where it
-    has a mark for that. The operator's own choice about it holds where there is no server.
+    In a server sexual content is drawn in the channels named for it alone. Those named as `adult` show it, if the platform itself keeps them from the young,
+    where it has a mark for that; those named as `spoiler` show it behind a click, whatever their mark. The operator's own choice about it holds where there
+    is no server.
     """
     if not place.server:
         return usual
-    channels = server.get(ADULT)
-    adult = isinstance(channels, (list, tuple)) and place.channel in channels and place.age_restricted is not False
+    chosen = choice_of(server, place.channel)
+    if chosen is Sexual.ALLOW and place.age_restricted is False:  # the young are there
+        chosen = Sexual.REFUSE
     people, edits, artists, rules = (server.get(name) for name in (PEOPLE, EDITS, ARTISTS, RULES))
     return replace(
         usual,
-        sexual=Sexual.ALLOW if adult and place.channel else Sexual.REFUSE,
+        sexual=chosen,
         people=People(people) if isinstance(people, str) and people in _CHOICES else usual.people,
         edits=edits if isinstance(edits, bool) else usual.edits,
         artists=artists if isinstance(artists, bool) else usual.artists,
         words=_terms(rules) if isinstance(rules, str) else usual.words,
     )
+
+
+def choice_of(server: Mapping[str, Any], channel: str) -> Sexual:
+    """What a server has chosen for a channel, before its mark is looked at. One that stands in both lists (two programs that wrote at once) is a `spoiler`."""
+    if channel and channel in channels_of(server, SPOILER):
+        return Sexual.HIDE
+    return Sexual.ALLOW if channel and channel in channels_of(server, ADULT) else Sexual.REFUSE
+
+
+def choose_channels(server: Mapping[str, Any], name: str, channels: Sequence[str]) -> dict[str, list[str] | None]:
+    """The changes that make `channels` those of ADULT or SPOILER, whichever `name` is: a channel has one choice, so those named leave the other list."""
+    other = SPOILER if name == ADULT else ADULT
+    others = channels_of(server, other)
+    left = [each for each in others if each not in channels]
+    changes: dict[str, list[str] | None] = {name: list(channels) or None}
+    return changes if len(left) == len(others) else {**changes, other: left or None}
+
+
+def channels_of(server: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Those that a setting names (ADULT, SPOILER)."""
+    value = server.get(name)
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, (list, tuple)) else ()
 
 
 def split_rules(value: str) -> str:

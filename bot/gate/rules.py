@@ -36,11 +36,17 @@ class Answer(StrEnum):
 
 
 class Sexual(StrEnum):
-    """A channel's choice."""
+    """A channel's choice, from the strictest to the loosest."""
 
     REFUSE = "refuse"
-    HIDE = "hide"
+    HIDE = "hide"  #: drawn, and shown behind a click; in any channel
     ALLOW = "allow"  #: for age-restricted channels: whoever builds a Policy checks that the channel is one
+
+
+def stricter(one: str, other: Sexual) -> Sexual:
+    """Of two choices. `one` may come out of a store: a word that is no choice counts as the strictest."""
+    order = list(Sexual)
+    return min(Sexual(one) if one in order else Sexual.REFUSE, other, key=order.index)
 
 
 class People(StrEnum):

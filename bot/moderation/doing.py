@@ -108,7 +108,7 @@ class Moderation:
         """Do it, whoever may. Raises Refused where it was decided before."""
         does = outcome(case.kind, decision)
         hidden = await self._sizes(case.job_id) if does.hides else ()
-        letters = [*self._to_people(case, does, await self.book.reporters(case.id)), *[await self._taken_down(shown) for shown in hidden]]
+        letters = [*self._to_people(case, does, await self.book.reporters(case.id)), *[each for shown in hidden for each in await self._taken_down(shown)]]
         detail = {"case": case.id, "kind": case.kind.value, "rule": case.rule}
         entry = self._entry(case.owner, Deed(decision.value), by, detail={name: value for name, value in detail.items() if value})
         letters.append(await self._card_letter(case))
@@ -141,7 +141,7 @@ class Moderation:
         """Hide the newest PURGED ended jobs of a member (an `Actor.key`) or a span on this server; which, and whether there are more."""
         ids = await self.book.jobs_in(place, actor_key=member, since=since, limit=PURGED + 1)
         taken = ids[:PURGED]
-        letters = [each for job_id in taken if (each := await self._taken_down_at(job_id)) is not None]
+        letters = [each for job_id in taken for each in await self._taken_down_at(job_id)]
         detail = {"seconds": since.total_seconds()} if since is not None else {}
         entry = self._entry(place.owner, Deed.PURGE, by, subject=self.book.alias(member) if member else "", detail=detail)
         await self.book.purge(taken, entry, letters)
@@ -255,15 +255,19 @@ class Moderation:
                     left.append(found[child.id])
         return tuple(found.values())
 
-    async def _taken_down(self, shown: Shown) -> Letter | None:
+    async def _taken_down(self, shown: Shown) -> list[Letter]:
         return await self._taken_down_at(shown.job.id, shown.job.actor.locale)
 
-    async def _taken_down_at(self, job_id: str, locale: str = "") -> Letter | None:
-        """What takes the place of a picture's card, where that stands for others to see."""
-        reply_to, receipt = await self._store.reply_to(job_id)
-        if receipt is None or not receipt.channel:
-            return None
-        there = ReplyTo(platform=receipt.platform, channel=reply_to.channel, can_post=False)
+    async def _taken_down_at(self, job_id: str, locale: str = "") -> list[Letter]:
+        """What takes the place of a picture's cards, wherever they stand for others to see: where it was asked for, and where somebody had it shown."""
+        reply_to, newest = await self._store.reply_to(job_id)
+        receipts = dict.fromkeys([*([newest] if newest else []), *await self.book.stands(job_id)])
+        return [self._removed(each, reply_to, locale) for each in receipts if each.channel]
+
+    def _removed(self, receipt: Receipt, asked: ReplyTo, locale: str) -> Letter:
+        """`asked`: by which the job's own place is reached, and with it all of that platform."""
+        channel = asked.channel if receipt.platform == asked.platform else receipt.channel
+        there = ReplyTo(platform=receipt.platform, channel=channel, can_post=False)
         return Letter(id=self._new_id(), reply_to=there, receipt=receipt, title="letter.removed_title", text="letter.removed_text", locale=locale)
 
 

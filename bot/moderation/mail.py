@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
@@ -43,7 +44,7 @@ class Mail:
     async def run(self) -> None:
         """Until cancelled."""
         loop = asyncio.get_running_loop()
-        tidied = loop.time()
+        tidied = -math.inf  # at the start, too: a bot that is started anew every day would never come to it
         while True:
             self._bell.clear()
             try:

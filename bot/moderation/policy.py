@@ -11,7 +11,7 @@ from typing import Any
 
 from bot.domain import Actor, Limits
 from bot.errors import Refused
-from bot.gate import People
+from bot.gate import People, choice_of, stricter
 
 EVERYBODY = "*"  #: in place of a role
 FACTORS = (0.0, 10.0)  #: of the operator's limits: what a server may give a role
@@ -59,8 +59,8 @@ def loosens(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> b
             return bool({*_text(was).splitlines()} - {*_text(now).splitlines()})
         case "private":
             return needs_private(before) and not needs_private(after)
-        case "adult":
-            return bool(_list(now) - _list(was))
+        case "adult" | "spoiler":  # a channel may have moved from one to the other
+            return any(stricter(choice_of(before, each), choice_of(after, each)) is not choice_of(after, each) for each in _list(was) | _list(now))
         case "off":
             return bool(_list(was) - _list(now))
         case "channels":

@@ -67,6 +67,7 @@ def settings_card(standing: Standing, models: Sequence[Capabilities], catalogue:
         ("channels", maker.text(", ".join(sorted(standing.channels))) if standing.channels else catalogue.say("settings.everywhere")),
         ("off", maker.text(", ".join(f"/{name}" for name in sorted(standing.off)))),
         ("adult", maker.text(", ".join(sorted(standing.adult)))),
+        ("spoiler", maker.text(", ".join(sorted(standing.spoiler)))),
         *((name, catalogue.say(f"settings.{name}_{value}")) for name, value in standing.gate.items()),
         ("rules", maker.text(", ".join(standing.rules.splitlines()))),
     ]

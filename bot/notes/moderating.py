@@ -16,7 +16,7 @@ from bot.moderation.policy import is_paused, needs_private
 from bot.notes.parts import MAX_TEXT, within
 from bot.wishes import Standing
 
-_WORDS = 1000  #: characters of a member's words that a case shows
+WORDS = 1000  #: characters of a member's words that a case shows
 _REASON = 200
 _STYLES = {Decision.APPROVE: "success", Decision.REMOVE: "secondary", Decision.WARN: "secondary", Decision.BAN: "danger"}
 
@@ -63,7 +63,7 @@ def case_card(case: Case, record: Record, catalogue: Catalogue, shown: Shown | N
     words = plain_words(shown.job) if shown else case.words
     rows = [
         ("member", _name(case, catalogue)),
-        *([("words", shorten(words, _WORDS))] if words else []),
+        *([("words", shorten(words, WORDS))] if words else []),
         *([("rule", case.rule)] if case.rule else []),
         *([("reports", str(case.reports))] if is_report else []),
         *[("reason", shorten(reason, _REASON)) for reason in case.reasons],

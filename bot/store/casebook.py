@@ -72,6 +72,9 @@ class SqlCaseBook:
     async def jobs_in(self, place: Place, *, actor_key: str = "", since: timedelta | None = None, limit: int) -> tuple[str, ...]:
         return await self._store.read(moderating.jobs_in, place, actor_key, since, limit)
 
+    async def stands(self, job_id: str) -> tuple[Receipt, ...]:
+        return await self._store.read(moderating.stands, job_id)
+
     async def purge(self, job_ids: Sequence[str], entry: Entry, letters: Sequence[Letter] = ()) -> int:
         return await self._store.write(moderating.purge, job_ids, entry, letters)
 

@@ -12,7 +12,7 @@ import contextlib
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from sqlalchemy import JSON, Column, Connection, DateTime, Integer, LargeBinary, MetaData, Table, func, select, text
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.errors import Fault
 from bot.store import dialect
@@ -43,6 +43,13 @@ class InUse(Exception):
 
 Fill = Callable[[str], tuple[list[str], Iterable[list[Any]]]]
 """A table's name → its columns and its rows, plain JSON (`rows_of` made them). Raises KeyError for a table that was not there."""
+
+Then = Callable[[AsyncConnection], Awaitable[None]]
+"""What is done about the rows, once they are there and up to date, before anybody else sees them."""
+
+
+async def nothing(db: AsyncConnection) -> None:
+    """Leave them as they are."""
 
 
 # ------------------------------------------------------------------------------------------------ out
@@ -155,22 +162,22 @@ async def is_empty(url: str) -> bool:
         await db.dispose()
 
 
-async def replace_all(url: str, revision: str, fill: Fill) -> None:
-    """Make the database what `fill` says, in the schema of `revision`, and bring it up to date: all of it or, when anything fails, nothing.
+async def replace_all(url: str, revision: str, fill: Fill, then: Then = nothing) -> None:
+    """Make the database what `fill` says, in the schema of `revision`, bring it up to date, and do `then`: all of it or, when anything fails, nothing.
 
     SQLite: a new file beside it takes its name at the end; the caller holds the directory's lock. Postgres: one transaction, while nobody else is connected.
-    `revision`: one of `revisions()`. Raises InUse, Fault for an outage, and what `fill` raises.
+    `revision`: one of `revisions()`. Raises InUse, Fault for an outage, and what `fill` and `then` raise.
     """
     parsed = dialect.parse_url(url)
     file = dialect.sqlite_file(parsed)
     try:
         if file is None:
-            await _write(parsed, revision, fill)
+            await _write(parsed, revision, fill, then)
             return
         made = file.with_name(f"{file.name}.restoring")
         _remove(made)
         try:
-            await _write(parsed.set(database=str(made)), revision, fill)
+            await _write(parsed.set(database=str(made)), revision, fill, then)
             _settle(made)
             _remove(file, only_sides=True)  # an old log would be taken for the new file's
             made.replace(file)
@@ -181,13 +188,14 @@ async def replace_all(url: str, revision: str, fill: Fill) -> None:
         raise dialect.fault(error) from error
 
 
-async def _write(url: URL, revision: str, fill: Fill) -> None:
+async def _write(url: URL, revision: str, fill: Fill, then: Then) -> None:
     db = dialect.connect(url, foreign_keys=False)  # SQLite changes tables by rebuilding them, which must not look like deleting rows
     try:
         if dialect.sqlite_file(url) is None:
             await _alone(db)
         async with dialect.writing(db).begin() as connection:
             await connection.run_sync(_refill, revision, fill)
+            await then(connection)
     finally:
         await db.dispose()
 

@@ -17,7 +17,7 @@ from bot.errors import NotFound
 from bot.store import dialect, gallery, tables
 from bot.store.keeping import portions
 from bot.store.rows import Row, actor_of, reply_to_dict, reply_to_of, storable
-from bot.store.tables import audit, cases, jobs, letters, reports
+from bot.store.tables import audit, cases, jobs, letters, messages, reports
 
 REASON = 500  #: characters of a report's reason that are kept
 REASONS = 10  #: of a case that are read
@@ -221,6 +221,13 @@ async def jobs_in(db: AsyncConnection, place: Place, actor_key: str, since: time
     if since is not None:
         query = query.where(jobs.c.created_at >= await dialect.now(db) - since)
     return tuple((await db.execute(query.order_by(jobs.c.id.desc()).limit(limit))).scalars())
+
+
+async def stands(db: AsyncConnection, job_id: str) -> tuple[Receipt, ...]:
+    """See `CaseBook.stands`."""
+    query = select(messages.c.platform, messages.c.channel, messages.c.handle).where(messages.c.job_id == job_id)
+    rows = (await db.execute(query.order_by(*messages.primary_key.columns))).mappings()
+    return tuple(Receipt(**row) for row in rows)
 
 
 async def purge(db: AsyncConnection, job_ids: Sequence[str], entry: Entry, owed: Sequence[Letter]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.domain import Accepted, Artifact, Job, Load, Notice, Offer, Receipt, ReplyTo, Said, Shown, Style, Submission, Wallet
-from bot.store import claims, dialect, gallery, housekeeping, inbox, keeping, likeness, notices, privacy, wallet
+from bot.store import claims, dialect, forgotten, gallery, housekeeping, inbox, keeping, likeness, notices, privacy, wallet
 from bot.store.lock import DirectoryLock
 from bot.store.migrate import upgrade
 from bot.store.tables import styles, word_lists
@@ -42,6 +42,7 @@ class SqlStore:
         self._file = dialect.sqlite_file(self._url)
         folders = {folder.absolute() for folder in (self._file.parent, data_dir or self._file.parent)} if self._file else set()
         self._locks = [DirectoryLock(folder) for folder in sorted(folders)]
+        self._beside = data_dir or (self._file.parent if self._file else None)  # where the list of who was forgotten is kept
         self._secret = secret
         self._max_attempts = max_attempts
         self._db: AsyncEngine | None = None  # Postgres
@@ -214,7 +215,18 @@ class SqlStore:
         return await self.read(keeping.offers_to, actor_key)
 
     async def forget(self, actor_key: str) -> int:
-        return await self.write(privacy.forget, actor_key, self._secret)
+        """See `Store.forget`. Noted before, lest a crash forgets that, and after: a backup made meanwhile has them still."""
+        await self._note(actor_key)
+        count = await self.write(privacy.forget, actor_key, self._secret)
+        await self._note(actor_key)
+        return count
+
+    async def _note(self, actor_key: str) -> None:
+        if self._beside is not None:
+            try:
+                await asyncio.to_thread(forgotten.note, self._beside, privacy.pseudonym(actor_key, self._secret), datetime.now(UTC))
+            except OSError as error:
+                raise dialect.fault(error) from error
 
     # -- housekeeping
     async def retire(self, older_than: timedelta | None) -> int:

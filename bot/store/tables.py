@@ -96,7 +96,7 @@ jobs = Table(
     Column("relaxed", Boolean, nullable=False, server_default=false()),
     Column("hidden", Boolean, nullable=False, server_default=false()),
     Column("batch", ULID, nullable=False, server_default=""),  # the offer it belongs to, or empty
-    Column("adult", Boolean, nullable=False, server_default=false()),
+    Column("sexual", String(16), nullable=False, server_default="refuse"),
     Column("error_message", String(100)),
     Column("error_parameters", JSON(none_as_null=True)),
     Column("attempts", Integer, nullable=False, server_default=text("0")),

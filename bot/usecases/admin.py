@@ -241,11 +241,15 @@ async def _purge(house: Drawing, event: Command, name: str, rest: str) -> Card:
 
 
 def member_of(text: str, event: Event) -> Actor:
-    """Whom a mention, or an id, means. Members of one server share what stands in their ids before the last colon. Raises Refused."""
+    """Whom a mention, or an id, means. Members of one server share what stands in their ids before the last colon. Raises Refused.
+
+    A name is no id: where ids are numbers, or in capitals, as that of who asks is, nobody has it, and a ban of nobody would look like one.
+    """
     ident = text.strip().strip("<@!>").partition("|")[0]
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", ident):
+    shared, colon, own = event.actor.id.rpartition(":")
+    is_name = (own.isdecimal() and not ident.isdecimal()) or (own.isupper() and not ident.isupper())
+    if is_name or not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", ident):
         raise Refused("refused.which_member", given=text[:40])
-    shared, colon, _ = event.actor.id.rpartition(":")
     return Actor(platform=event.actor.platform, id=f"{shared}{colon}{ident}")
 
 
@@ -310,7 +314,7 @@ SAID: Mapping[str, Said] = {
     "words": _words,
     "private": _private,
     "limit": _limit,
-    **dict.fromkeys(("channels", "off", "adult", "people", "edits", "artists"), _set),
+    **dict.fromkeys(("channels", "off", "adult", "spoiler", "people", "edits", "artists"), _set),
     "announce": _announce,
     "stats": _stats,
     "log": _log,
@@ -350,6 +354,8 @@ async def contestable(house: Drawing, event: Event, error: UserError, card: Card
     rule = error.message.partition(".")[2].removeprefix("gate_")
     words = error.parameters.get("words")
     if "gate" not in error.message or rule not in CONTESTED or not isinstance(words, str) or house.moderation is None:
+        return card
+    if len(words) > cards.WORDS:  # what stands behind that is not shown, and would be allowed unseen
         return card
     if not await house.moderation.channel(event.place.owner):
         return card

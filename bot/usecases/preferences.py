@@ -12,7 +12,7 @@ from bot import notes, presses
 from bot.domain import Action, Card, Command, Event, Press, Style, Submit
 from bot.drawing import Drawing
 from bot.errors import Refused
-from bot.gate import People, split_rules
+from bot.gate import ADULT, SPOILER, People, choose_channels, split_rules
 from bot.prompts import BUILT_IN, layers, locate, prepare, resolve
 from bot.prompts.clean import clean
 from bot.prompts.flags import BY_NAME, nearest
@@ -108,7 +108,8 @@ SERVERS: Mapping[str, Read] = {
     "off": _commands,
     "channels": _channels,
     "press": _one_of("anyone", "owner"),
-    "adult": _channels,
+    ADULT: _channels,
+    SPOILER: _channels,
     "people": _one_of(*People),
     "edits": _switch_or_usual,
     "artists": _switch_or_usual,
@@ -171,8 +172,9 @@ async def change(house: Drawing, event: Event, text: str, *, server: bool = Fals
     if not server:
         await house.wishes.change(event.actor.key, {name: read})
         return
-    before = dict((await house.wishes.of(event.actor, event.place)).server)
-    await house.wishes.change(event.place.owner, {name: read})
+    before = dict(await house.store.preferences(event.place.owner))  # not what is at hand: it is written down, and a channel leaves one list for another
+    changes = choose_channels(before, name, read or ()) if name in (ADULT, SPOILER) else {name: read}
+    await house.wishes.change(event.place.owner, changes)
     if house.moderation is not None:
         await house.moderation.changed(event.place.owner, event.actor, before, (await house.wishes.of(event.actor, event.place)).server)
     log.info("wishes.changed", server=event.place.owner, actor=event.actor.key, name=name)

@@ -137,6 +137,16 @@ async def test_a_decision_hides_bans_and_owes_in_one(store: SqlStore, book: SqlC
     assert await book.due() == (owed,)
 
 
+async def test_every_message_that_showed_a_picture_is_known(store: SqlStore, book: SqlCaseBook) -> None:
+    made = await drawn(store, job())
+    first, second, third = (Receipt(platform="web", channel=channel, handle=handle) for channel, handle in ("a1", "a3", "b2"))
+    await store.placed(made.id, first)
+    await store.moved(made.id, BOB.key, third, ReplyTo(platform="web"))
+    await store.placed(made.id, second)
+    assert await book.stands(made.id) == (first, second, third)
+    assert await book.stands("0" * 26) == ()
+
+
 async def test_who_reports_what_was_decided_gets_the_decision(book: SqlCaseBook) -> None:
     case, _ = await book.open(reported(), report())
     await book.decide(case, Decision.APPROVE, entry(book, Deed.APPROVE))

@@ -23,6 +23,7 @@ class Seen:
     text: str = ""
     code: str = ""
     pictures: bool = False
+    veiled: bool = False  #: they stand behind a click
     details: str = ""
     rows: tuple[tuple[str, ...], ...] = ()
     fields: tuple[str, ...] = ()  #: of a form: label and value
@@ -36,7 +37,8 @@ class Seen:
     def lines(self) -> list[str]:
         """As it stands in a script."""
         found = [f"{'(to you) ' if self.alone else ''}{self.title}", *self.text.split("\n"), *(f"> {line}" for line in self.code.split("\n") if line)]
-        found += ["(pictures)"] * self.pictures + [self.details] + [" ".join(f"[{label}]" for label in row) for row in self.rows]
+        pictures = "(pictures, behind a click)" if self.veiled else "(pictures)"
+        found += [pictures] * self.pictures + [self.details] + [" ".join(f"[{label}]" for label in row) for row in self.rows]
         found += [f"({each})" for each in self.fields]
         return [line.strip() for line in found if line.strip()]
 

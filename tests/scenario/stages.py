@@ -37,6 +37,7 @@ DECISIONS = frozenset({"Keep", "Remove", "Warn", "Ban", "Allow", "Keep refused"}
 #: Command → its option, where what is typed is one.
 OPTIONS = {"imagine": "prompt", "blend": "prompt", "shorten": "prompt", "history": "search", "show": "job", "cancel": "job", "privacy": "action"}
 MENTION = re.compile(r"@(ada|bob|carl|grace)\b")
+CHANNEL = re.compile(r"#(art|mods)\b")
 #: As Discord shows names, and as everybody else does.
 BY = re.compile(r"\b(By|Von) (Ada|Bob|Carl|Grace)\b")
 
@@ -89,6 +90,7 @@ def read_discord(message: discord.Message) -> Seen:
         text="\n".join(text).strip(),
         code="\n".join(code),
         pictures=any(data[:4] in (b"\x89PNG", b"RIFF") for data, _ in message.pictures),
+        veiled=bool(small) and any(each.name.startswith("SPOILER_") for each in message.attachments),  # a moderators' case has no small print
         details=BY.sub(lambda found: found[0][: -len(found[2])] + found[2].lower(), " · ".join(small)),
         rows=tuple(rows),
         alone=message.ephemeral or message.channel.guild is None,
@@ -129,7 +131,8 @@ class DiscordStage:
         return read_discord((self.wire.dms(user) if where == LETTERS else self.wire.messages(self._channel(where)))[-1])
 
     async def say(self, who: str, command: str, text: str, *, files: Sequence[File] = (), begun: bool = False, where: str = "art") -> Seen:
-        options = options_of(command, MENTION.sub(lambda found: self._user(found[1]).mention, text))
+        text = CHANNEL.sub(lambda found: self._channel(found[1]).mention, MENTION.sub(lambda found: self._user(found[1]).mention, text))
+        options = options_of(command, text)
         for name, content in files:
             options["image" if kind_of(name).startswith("image/") else "list"] = _attached((name, content))
         return await self._seen(await self.wire.command(self._user(who), self._channel(where), command, **options), begun=begun)
@@ -254,6 +257,7 @@ class SlackStage:
 
     async def say(self, who: str, command: str, text: str, *, files: Sequence[File] = (), begun: bool = False, where: str = "art") -> Seen:
         text = MENTION.sub(lambda found: f"<@{self._user(found[1]).id}|{found[1]}>", text)
+        text = CHANNEL.sub(lambda found: f"<#{self._channel(found[1]).id}|{found[1]}>", text)
         if files:  # a command takes none along there: they stand in a message, and its shortcut brings them
             said = await self.wire.say(self._user(who), self.wire.art, text, [(name, content, kind_of(name)) for name, content in files])
             view = await (await self.wire.shortcut(self._user(who), said, SHORTCUTS["Imagine from this"])).modal()

@@ -8,7 +8,7 @@ A script (`conversations/*.txt`) has a line for what a member does and, indented
     ada 4: a fox in the rain    the form seen as the 4th, filled in; more fields as "before=a fox; after=an owl", a file as "image=fox.png"
     ada 1 +🔄                   a reaction
     ada 1 @Describe             an entry of the message's menu
-    grace in mods /admin        a command in another channel
+    grace in mods /admin        a command in another channel; "#mods" in what is said is a mention of it
     grace reads mods            the newest message of a channel, or of the "letters" that the bot told somebody directly
 
 "drawn.png" is the picture the member drew last. Whatever is still being drawn is waited for before the next line.

@@ -31,3 +31,16 @@ async def test_sexual_content_needs_a_channel_that_is_named_for_it_and_that_disc
         await (await wire.command(wire.owner, wire.art, "settings", name="adult", value=named)).message()
         assert "Drawn in" in await asked(adults)
         assert "Rule" in await asked(wire.art), "and neither is the name"
+
+
+async def test_a_channel_that_the_young_may_see_can_show_it_behind_a_click(wire: DiscordWire, tmp_path) -> None:
+    async with running(tmp_path, **discord_settings(wire)):
+        await wire.connected()
+        await (await wire.command(wire.owner, wire.art, "settings", name="spoiler", value=wire.art.mention)).message()
+
+        async def files(words: str) -> list[str]:
+            message = await (await wire.command(wire.ada, wire.art, "imagine", prompt=words)).message()
+            return [each.name for each in (await message.until(lambda m: "Drawn in" in m.text)).attachments]
+
+        assert [name.startswith("SPOILER_") for name in await files("a naked woman --n 1")] == [True]
+        assert [name.startswith("SPOILER_") for name in await files("a fox --n 1")] == [False]

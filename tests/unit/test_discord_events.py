@@ -257,6 +257,16 @@ def test_a_reactions_delivery_tells_apart_what_is_another_wish(wire: DiscordWire
     assert all(len(each) <= 255 for each in [*wishes, delivery(message=2**64, user=2**64)])
 
 
+def test_a_reaction_brings_the_roles_of_who_reacts(wire: DiscordWire, state: Any):
+    """A role that may draw nothing may not draw by a reaction either."""
+    told = wire.tests.payload(wire.bot)
+    told["roles"].append({**told["roles"][0], "id": "55", "name": "draws nothing"})
+    guild = discord.Guild(data=told, state=state)  # type: ignore[arg-type]
+    payload = reacted(wire, "🔄")
+    payload.member = discord.Member(data={**wire.ada.member(), "roles": ["55"]}, guild=guild, state=state)  # type: ignore[typeddict-item]
+    assert "55" in events.reaction(payload, "JOB", removals=0, added=True).actor.roles
+
+
 def test_a_reaction_in_a_direct_message_has_no_server(wire: DiscordWire):
     payload = reacted(wire, "⭐")
     payload.guild_id = None

@@ -10,7 +10,7 @@ import pytest
 from bot.domain import Actor, Artifact, Job, Origin, Place, Shown
 from bot.errors import NotFound
 from bot.gate import Asked
-from bot.gate.asking import MOST_ANCESTORS, asked_of, from_outside
+from bot.gate.asking import MOST_ANCESTORS, asked_of, from_outside, in_full
 from engine.api import ImagePrompt, ImagineRequest, MorphRequest, Part, Request, UpscaleRequest
 
 IMAGINE = ImagineRequest(model="m", parts=(Part(text="a fox"),), width=64, height=64, steps=4, guidance=2.0)
@@ -55,6 +55,12 @@ def test_weights_of_nothing_and_less_are_unwanted():
     parts = (Part(text="a fox"), Part(text="snow", weight=2.0), Part(text="trees", weight=-0.5), Part(text="night", weight=0.0))
     asked = asked_of(replace(IMAGINE, parts=parts, unwanted=("people",)), "a fox --no people", photograph=True)
     assert asked == Asked(wanted="a fox , snow", unwanted="people , trees , night", photograph=True)
+
+
+def test_what_was_added_to_typed_words_stands_below_them():
+    assert in_full(Asked(wanted="a fox", unwanted="people"), "a fox  --no people") == "a fox  --no people"
+    assert in_full(Asked(wanted="a fox, in oil", unwanted="people"), "a fox --style oil") == "a fox --style oil\na fox, in oil\npeople"
+    assert in_full(Asked(wanted=""), "a fox") == "a fox"
 
 
 def test_both_ends_of_a_morph_are_wanted():

@@ -14,6 +14,7 @@ from bot.domain.moderation import Decision, Deed, Kind
 from bot.errors import Fault, NotFound, Refused
 from bot.moderation import mail as mailing
 from bot.usecases import admin as admins
+from tests.fakes.chat import Post
 from tests.unit.house import ADA, BOB, ENGLISH, button
 from tests.unit.moderated import CHIEF, ELSEWHERE, MOD, MODS, NOWHERE, PICTURES, Moderated, moderated
 
@@ -124,6 +125,17 @@ async def test_a_removed_picture_goes_from_channel_history_and_disk_with_its_enl
     assert moderators.pictures == ()
     assert day.letters(ADA) == [say("letter.report_remove")] and day.letters(BOB) == [say("letter.report_upheld")]
     assert (await day.book.record(PICTURES.owner, ADA.key)).removed == 1
+
+
+async def test_a_removed_picture_goes_from_wherever_somebody_had_it_shown(day: Moderated) -> None:
+    picture = await day.drawn()
+    day.chat.posts["shown again"] = Post("lounge", picture)
+    again = Receipt(platform="web", channel="lounge", handle="shown again")
+    await day.house.store.moved(picture.job_id, BOB.key, again, ReplyTo(platform="web", channel="lounge"))
+    await day.decide(await day.reported(picture), "remove")
+    for channel in ("pictures", "lounge"):
+        (card,) = day.in_channel(channel)
+        assert (card.title, card.pictures, card.rows) == (say("letter.removed_title"), (), ()), channel
 
 
 async def test_a_warning_stands_in_the_record_of_the_next_case(day: Moderated) -> None:
@@ -264,6 +276,35 @@ async def test_a_refusal_has_its_button_only_where_it_can_be_contested(day: Mode
     assert await rows("refused.gate_sexual", at=NOWHERE) == 0
 
 
+async def ask_and_contest(day: Moderated, words: str) -> str:
+    """The text of the case that comes of it; empty where there is no button for that."""
+    card = await day.say("imagine", words)
+    assert card.refusal, card
+    offered = [each.action for row in card.rows for each in row if each.action.verb is Verb.CONTEST]
+    if not offered:
+        return ""
+    await day.press(offered[0], actor=ADA, place=PICTURES)
+    await day.mail.deliver()
+    return day.in_channel("mods")[-1].text
+
+
+async def test_moderators_are_shown_and_allow_what_a_style_and_a_suffix_make_of_the_words(day: Moderated) -> None:
+    await day.say("styles", "save mine naked woman")
+    assert "naked woman" in await ask_and_contest(day, "a portrait --style mine --n 1")
+    (case,) = await day.book.waiting(PICTURES.owner)
+    await day.decide(case, "approve")
+    assert not (await day.say("imagine", "a portrait --style mine --n 1")).refusal, "as it was allowed"
+    await day.say("styles", "save mine nude girlfriend, explicit sex")
+    assert (await day.say("imagine", "a portrait --style mine --n 1")).refusal, "the same words mean something else by now"
+    await day.say("prefer", "suffix=naked man")
+    assert "naked man" in await ask_and_contest(day, "a harmless hat")
+
+
+async def test_words_that_a_case_would_not_show_to_their_end_are_not_contested(day: Moderated) -> None:
+    assert await ask_and_contest(day, "a fox in the snow, " * 60 + "a naked woman") == ""
+    assert await ask_and_contest(day, "a fox in the snow, " * 40 + "a naked woman") != ""
+
+
 # ------------------------------------------------------------------------------------------------ letters
 
 
@@ -313,6 +354,24 @@ async def test_the_mail_goes_on_after_an_outage(day: Moderated, monkeypatch: pyt
         await day.say("report", picture.job_id, actor=BOB)
         async with asyncio.timeout(30):
             await shown.wait()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_what_was_told_long_ago_goes_when_the_bot_starts(day: Moderated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only after a day: some bots are started anew more often."""
+    tidied, tidy = asyncio.Event(), day.book.tidy
+
+    async def noticed() -> None:
+        await tidy()
+        tidied.set()
+
+    monkeypatch.setattr(day.book, "tidy", noticed)
+    running = asyncio.create_task(day.mail.run())
+    try:
+        async with asyncio.timeout(30):
+            await tidied.wait()
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -145,6 +145,8 @@ def test_the_largest_limit_of_a_members_roles_counts() -> None:
     [
         ("adult", None, ["a"], True),
         ("adult", ["a", "b"], ["a"], False),
+        ("spoiler", None, ["a"], True),
+        ("spoiler", ["a", "b"], ["a"], False),
         ("people", None, "refuse", False),
         ("people", None, "allow", True),
         ("people", "refuse", None, True),

@@ -172,6 +172,11 @@ def test_the_manifest_asks_for_what_the_program_uses() -> None:
     assert BACK in MANIFEST.read_text()
 
 
+def test_the_manifest_has_members_and_channels_come_by_their_ids_where_they_are_meant() -> None:
+    commands = {each["command"]: each["should_escape"] for each in yaml.safe_load(MANIFEST.read_text())["features"]["slash_commands"]}
+    assert commands == {"/imagine": False, "/wordup": True}, "`/wordup admin ban @somebody` and `settings channels=#here` mean somebody and somewhere"
+
+
 def test_the_manifest_keeps_to_slacks_limits() -> None:
     features = yaml.safe_load(MANIFEST.read_text())["features"]
     assert all(len(each["name"]) <= 24 and len(each["description"]) <= 150 for each in features["shortcuts"])

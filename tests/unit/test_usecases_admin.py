@@ -120,6 +120,20 @@ async def test_the_gates_settings_are_set_here_too_and_what_loosens_is_logged(da
     assert "artists" not in await settings(day) and (await day.log())[0].detail["loosens"] is False
 
 
+async def test_a_channel_is_made_to_hide_or_to_show_and_only_what_loosens_is_logged_as_such(day: Moderated) -> None:
+    await day.admin("spoiler <#pictures> <#mods>")
+    await day.admin("adult <#mods>")
+    found = await settings(day)
+    assert (found["spoiler"], found["adult"]) == (["pictures"], ["mods"])
+    await day.say("settings", "spoiler=pictures, mods", actor=CHIEF)
+    await day.admin("spoiler")
+    assert not {"spoiler", "adult"} & {*await settings(day)}
+    logged = [(each.detail["names"], each.detail["loosens"]) for each in await day.log()]
+    assert logged == [("spoiler", False), ("adult, spoiler", False), ("adult, spoiler", True), ("spoiler", True)]
+    denied = await day.admin("spoiler pictures", actor=MOD, place=MODS)
+    assert denied.text == say("refused.admins_only")
+
+
 async def test_word_rules_are_added_shown_and_dropped(day: Moderated) -> None:
     await day.admin("words add spider*")
     assert (await day.admin("words add Köln Dom")).text == "spider*\nKöln Dom"
@@ -162,6 +176,16 @@ async def test_members_of_a_workspace_are_meant_by_what_their_ids_share(day: Mod
     await day.admin("ban <@U7|ada>", actor=chief)
     (ban,) = await day.book.bans()
     assert ban.alias == day.book.alias("slack:T1:U7")
+
+
+@pytest.mark.parametrize(("chief", "ident"), [("T1:U9", "U7"), ("900", "700")], ids=["slack", "discord"])
+async def test_a_name_is_no_id_and_bans_nobody(day: Moderated, chief: str, ident: str) -> None:
+    """Slack hands on "@ada" as it was typed unless its app says otherwise; and anybody may type a name."""
+    asks = replace(CHIEF, platform="slack", id=chief)
+    for text in ("ban @ada", "ban ada 7d", "unban ada", "purge ada yes"):
+        assert (await day.admin(text, actor=asks)).text == say("refused.which_member", given=text.split()[1])
+    assert await day.book.bans() == ()
+    assert (await day.admin(f"ban <@{ident}>", actor=asks)).text == say("admin.banned")
 
 
 async def test_a_member_is_purged_only_when_it_is_said_twice(day: Moderated) -> None:

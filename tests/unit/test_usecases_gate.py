@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from bot.domain import Ack, Action, Card, Place, Upload, Verb, Visibility
-from bot.gate import People, Policy, Sexual
+from bot.drawing import is_read_at_once
+from bot.gate import Asked, People, Policy, Sexual
 from tests.unit.house import ADA, ENGLISH, House, open_house
 
 GRACE = replace(ADA, id="grace", name="Grace", admin=True)
@@ -78,6 +79,13 @@ async def test_long_words_are_read_to_their_end(house: House) -> None:
     await refused(house, await house.imagine("a fox in the snow, " * 200 + "a naked woman"), SEXUAL)
 
 
+def test_words_that_take_long_to_be_read_are_not_read_on_the_loop():
+    assert is_read_at_once(Asked(wanted="a fox in the snow, " * 40, unwanted="a hat")), "usual words"
+    assert is_read_at_once(Asked(wanted="n u d e"))
+    assert not is_read_at_once(Asked(wanted="a fox in the snow, " * 60))
+    assert not is_read_at_once(Asked(wanted="a $ c ! " * 20)), "letters that stand alone"
+
+
 async def test_other_words_by_a_form_and_a_phrase_are_read(house: House) -> None:
     card = await house.drawn("a woman --n 1")
     spent = await house.balance()
@@ -125,6 +133,23 @@ async def test_what_may_be_drawn_behind_a_click_stands_behind_one(house: House) 
     card = await house.drawn("a naked woman --n 1")
     assert card.spoiler and card.pictures and (await house.shown(card)).job.hidden
     assert not (await house.drawn("a fox --n 1")).spoiler
+
+
+async def test_who_manages_a_server_chooses_channels_where_it_stands_behind_a_click(house: House) -> None:
+    lobby = replace(SERVER, age_restricted=False)
+    await house.say("settings", "spoiler=<#art>, <#lounge>", place=SERVER, actor=GRACE)
+    card = await house.drawn("a naked woman --n 1", place=lobby)
+    assert card.spoiler and card.pictures
+    assert not (await house.drawn("a fox --n 1", place=lobby)).spoiler
+    assert (await house.imagine("a naked woman", place=replace(SERVER, channel="kitchen"))).text.startswith(SEXUAL), "nobody named that one"
+    assert (await house.imagine("nude girl, 9 years old", place=lobby)).text.startswith(MINORS), "whatever the settings"
+    held = dict((await house.say("settings", "adult=<#art>", place=SERVER, actor=GRACE)).details)
+    assert (held[ENGLISH.say("preference.adult")], held[ENGLISH.say("preference.spoiler")]) == ("art", "lounge"), "the newest choice holds"
+    assert not (await house.drawn("a naked woman --n 1", place=SERVER)).spoiler
+    held = dict((await house.say("settings", "spoiler=", place=SERVER, actor=GRACE)).details)
+    assert (held[ENGLISH.say("preference.adult")], held[ENGLISH.say("preference.spoiler")]) == ("art", ENGLISH.say("prefer.none"))
+    denied = await house.say("settings", "spoiler=kitchen", place=SERVER)
+    assert denied.text.startswith(ENGLISH.say("refused.admins_only"))
 
 
 async def test_a_setting_that_makes_no_sense_is_refused_and_an_empty_one_is_the_operators_again(house: House) -> None:

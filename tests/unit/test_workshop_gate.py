@@ -145,9 +145,65 @@ async def test_a_channel_that_was_not_for_it_when_it_was_asked_for_is_not_for_it
     card = await house.imagine("an owl", place=ADULT)
     await house.studio.wishes.change(ADULT.owner, {"adult": None})
     job = await house.store.claim("here", timedelta(seconds=60))
-    assert job is not None and job.id == card.job_id and job.adult
+    assert job is not None and job.id == card.job_id and job.sexual == Sexual.ALLOW
     await house.workshop.draw(job)
     assert (await house.store.shown(job.id)).job.status is Status.FAILED
+
+
+async def test_in_a_channel_that_hides_it_is_drawn_and_shown_behind_a_click_whatever_the_channels_mark(house: House, eyes: Eyes):
+    await house.studio.wishes.change(ADULT.owner, {"spoiler": ["9"]})
+    place = replace(ADULT, age_restricted=False)
+    eyes.number = 0.95
+    job = await drawn(house, place=place)
+    assert job.status is Status.DONE and job.sexual == Sexual.HIDE and (await house.studio.card(job.actor, job.id)).spoiler
+    eyes.number = 0.1
+    by_its_words, harmless = await drawn(house, "a naked woman --n 1", place=place), await drawn(house, "an owl", place=place)
+    assert (by_its_words.hidden, harmless.hidden) == (True, False)
+    eyes.number = 0.95
+    beside = await drawn(house, "a child on a beach", place=place)
+    assert beside.error is not None and beside.error.message == "error.gate_picture_minors"
+
+
+CHOICES: dict[Sexual, dict[str, list[str]]] = {Sexual.REFUSE: {}, Sexual.HIDE: {"spoiler": ["9"]}, Sexual.ALLOW: {"adult": ["9"]}}
+
+
+@pytest.mark.parametrize(("asked", "now"), [(asked, now) for asked in Sexual for now in Sexual if asked is not now])
+async def test_of_what_held_when_it_was_asked_for_and_when_it_is_drawn_the_stricter_holds(house: House, eyes: Eyes, asked: Sexual, now: Sexual):
+    async def choose(choice: Sexual) -> None:
+        await house.studio.wishes.change(ADULT.owner, {"adult": None, "spoiler": None, **CHOICES[choice]})
+
+    eyes.number = 0.95
+    await choose(asked)
+    card = await house.imagine("an owl", place=ADULT)
+    await choose(now)
+    job = await house.store.claim("here", timedelta(seconds=60))
+    assert job is not None and job.id == card.job_id and job.sexual == asked
+    await house.workshop.draw(job)
+    ended = (await house.store.shown(job.id)).job
+    if Sexual.REFUSE in (asked, now):
+        assert ended.status is Status.FAILED and ended.error is not None and ended.error.message == "error.gate_picture"
+    else:
+        assert ended.status is Status.DONE and ended.hidden
+
+
+@pytest.mark.parametrize(("now", "status"), [(Sexual.HIDE, Status.DONE), (Sexual.REFUSE, Status.FAILED)])
+async def test_words_that_were_allowed_are_read_again_where_less_is_allowed_by_now(house: House, eyes: Eyes, now: Sexual, status: Status):
+    await house.studio.wishes.change(ADULT.owner, {"adult": ["9"]})
+    before = await house.balance()
+    await house.imagine("a naked woman --n 1", place=ADULT)
+    await house.studio.wishes.change(ADULT.owner, {"adult": None, **CHOICES[now]})
+    eyes.number = 0.1  # the pictures tell nothing
+    seen: list[Progress] = []
+    update: Callable[..., None] = house.board.update
+    house.board.update = lambda job_id, key, progress: (seen.append(progress), update(job_id, key, progress))[1]  # type: ignore[method-assign]
+    job = await house.store.claim("here", timedelta(seconds=60))
+    assert job is not None and not job.hidden
+    await house.workshop.draw(job)
+    ended = (await house.store.shown(job.id)).job
+    assert (ended.status, ended.hidden) == (status, status is Status.DONE)
+    assert all(each.preview is None for each in seen)
+    if status is Status.FAILED:
+        assert await house.balance() == before and await stored(house) == 0
 
 
 async def test_an_upload_that_is_sexual_is_not_used_nor_stored(house: House, eyes: Eyes):

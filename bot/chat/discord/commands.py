@@ -33,7 +33,7 @@ Text = Callable[[str], locale_str]
 ASPECTS = ("1:1", "3:2", "2:3", "4:3", "3:4", "16:9", "9:16", "2:1", "1:2")
 #: Of a member, of a server: what `/prefer` and `/settings` list. `bot.usecases.preferences` reads them.
 PREFERENCES = ("flags", "suffix", "set", "direct", "remix", "locale", "lane")
-SETTINGS = ("flags", "suffix", "model", "lane", "off", "channels", "press", "adult", "people", "edits", "artists", "rules")
+SETTINGS = ("flags", "suffix", "model", "lane", "off", "channels", "press", "adult", "spoiler", "people", "edits", "artists", "rules")
 VALUES = {
     **dict.fromkeys(("direct", "remix", "edits", "artists"), ("on", "off")),
     "lane": ("fast", "relax"),
@@ -43,7 +43,7 @@ VALUES = {
 #: What `/admin` lists. `bot.usecases.admin` reads them.
 ADMIN = (
     *("moderators", "cases", "ban", "unban", "bans", "purge", "pause", "resume", "drain", "words", "private", "limit", "channels", "off"),
-    *("adult", "people", "edits", "artists", "announce", "stats", "log"),
+    *("adult", "spoiler", "people", "edits", "artists", "announce", "stats", "log"),
 )
 STYLE, LIST = "--style ", "__"  #: what a name is completed behind
 

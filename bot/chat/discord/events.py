@@ -144,8 +144,9 @@ def reaction(payload: discord.RawReactionActionEvent, job_id: str, *, removals: 
     """A reaction has no id: the delivery is (message, user, emoji, how often it was taken away before)."""
     channel, emoji = str(payload.channel_id), str(payload.emoji)
     delivery = f"{payload.message_id}:{payload.user_id}:{emoji}:{removals}{'' if added else ':removed'}"
+    roles = tuple(str(each.id) for each in payload.member.roles) if payload.member else ()  # what a server gives them holds here, too
     return Reaction(
-        actor=Actor(platform=PLATFORM, id=str(payload.user_id), name=name, locale=locale),
+        actor=Actor(platform=PLATFORM, id=str(payload.user_id), name=name, locale=locale, roles=roles),
         place=Place(platform=PLATFORM, server=str(payload.guild_id or ""), channel=channel, age_restricted=False),
         reply_to=ReplyTo(platform=PLATFORM, channel=channel, user=str(payload.user_id), delivery=delivery),
         delivery_id=delivery,

@@ -88,6 +88,9 @@ class Posts:
                 self._stands(card, placed)
                 await self._shared(card, reply_to.user, channel, thread)
                 return placed
+        if not reply_to.user:  # it was only to take the place of a message, which is gone
+            log.info("slack.nobody_to_tell", job=card.job_id, error="for nobody in particular")
+            return None
         try:
             dm = await self._wire.dm(reply_to.user)
         except SlackApiError as error:
