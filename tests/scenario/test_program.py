@@ -138,7 +138,7 @@ async def test_what_is_wrong_gets_one_sentence_and_costs_nothing(program):
 async def test_an_empty_wallet_and_a_full_queue_are_one_sentence_each(tmp_path):
     with Program(tmp_path / "data", WORDUP_CREDITS_CAP="3", WORDUP_CREDITS_PER_HOUR="1", WORDUP_QUEUED_PER_MEMBER="2") as program:
         async with Visitor(program.url) as member:
-            answers = await asyncio.gather(*(member.imagine(f"{APPLE} --n 4 --steps 16") for _ in range(8)))
+            answers = await asyncio.gather(*(member.imagine(f"{APPLE} --n 4") for _ in range(8)))
             accepted = [answer for answer in answers if answer["kind"] == "job"]
             refused = [answer for answer in answers if answer["kind"] == "note"]
             assert accepted and refused
@@ -190,7 +190,8 @@ async def test_a_seed_is_a_picture_in_the_terminal_and_in_company(tmp_path, prog
             await member.ended(other["job"])
     assert in_company.size == first.size
     largest = max(high for _, high in ImageChops.difference(first, in_company).getextrema())
-    assert largest == 0, f"a channel differs by {largest}"
+    # The four-step adapter is applied row by row in company: that may round the other way, by one of 255.
+    assert largest <= 1, f"a channel differs by {largest}"
 
 
 async def test_a_picture_from_the_terminal_is_signed_by_this_installations_own_authority(tmp_path):
