@@ -49,7 +49,7 @@ T = TypeVar("T")
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 LOOKED_AT = 9  #: pictures of a job that the image-text model is asked about
-LOOK = 5.0  #: seconds it may take, all together
+LOOK = 2.0  #: seconds it may take, all together
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  #: seconds between attempts to write down how a job ended, doubling
 PATIENCE = 60.0  #: seconds of such pauses, all together: longer than a database is usually away, and what was drawn is not drawn again
 

@@ -2,8 +2,8 @@
 
 MiniLM knows that a hound is nearly a dog, and its student lies near it; but a denoiser that has only ever heard of some hundred things takes what lies between
 them for anything at all. So the table of word pieces is settled after `training.text_encoder`: a free word's row becomes that of the known word which the
-teacher takes it for, where it is sure; words that would be cut into several pieces get one of their own at the end of the table. No list of synonyms is used,
-and the pieces of captions stay what they are, so nothing trained with the table changes.
+teacher takes it for, where it is sure; words that would be cut into several pieces get one of their own at the end of the table. No list of synonyms is used
+(the examination's words are asked about like any other), and the pieces of captions stay what they are, so nothing trained with the table changes.
 """
 
 from __future__ import annotations

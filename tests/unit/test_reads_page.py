@@ -42,4 +42,4 @@ async def test_the_answer_with_its_card_reads_the_job_no_second_time(tmp_path: P
         seen = await counted(house, "a red fox --n 1")
 
     assert not [each for each in seen if "FROM artifacts" in each]
-    assert len(seen) <= 20, seen
+    assert len(seen) <= 21, seen  # one of them for the order in which wallets in common are locked

@@ -75,9 +75,9 @@ async def test_a_reaction_is_no_click(clicks: Clicks):
 
 
 #: What some verbs need to be told.
-ARGUMENTS = {Verb.UPSCALE: "2", Verb.CREATIVE: "2", Verb.ZOOM: "2", Verb.PAN: "l", Verb.CHOOSE: "lane=relax", Verb.ASK: "flags"}
+ARGUMENTS = {Verb.UPSCALE: "2", Verb.CREATIVE: "2", Verb.ZOOM: "2", Verb.PAN: "l", Verb.CHOOSE: "lane=relax", Verb.ASK: "flags", Verb.DECIDE: "approve"}
 #: Answered with a form at once (a part of a picture: where there is no page to paint on).
-ASK = (Verb.REMIX, Verb.ASK, Verb.REGION)
+ASK = (Verb.REMIX, Verb.ASK, Verb.REGION, Verb.REPORT)
 
 
 @pytest.mark.parametrize("verb", sorted(Verb))
@@ -101,7 +101,7 @@ async def test_a_button_that_asks_is_answered_with_its_form_at_once(still: House
 @pytest.mark.parametrize("verb", [verb for verb in Verb if verb not in ASK])
 @pytest.mark.parametrize("private", [False, True])
 async def test_a_button_says_beforehand_who_sees_the_answer_and_whether_its_card_changes(still: House, verb: Verb, private: bool):
-    argument = ARGUMENTS.get(verb, "") + ("p" if private and verb is not Verb.CHOOSE else "")
+    argument = ARGUMENTS.get(verb, "") + ("p" if private and verb not in (Verb.CHOOSE, Verb.DECIDE) else "")
     ack = still.studio.greet(still.press(Action(verb=verb, job_id="0" * 26, index=0, argument=argument)))
     assert (ack.form, ack.card) == (None, None)
     assert ack.in_place is (verb in (Verb.CANCEL, Verb.DELETE, Verb.FAVOURITE, Verb.CHOOSE, Verb.DISMISS))
