@@ -1,11 +1,13 @@
-"""Fixtures every test may ask for by name: databases (`tests.contract.stores`), one Postgres for the whole session. And torch as each module expects it."""
+"""Fixtures every test may ask for by name: databases (`tests.contract.stores`), one Postgres for the whole session. And torch and logging as each test expects them."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from tests.contract.stores import database_url, memory, new_postgres_database, open_store, postgres_server, postgres_url, sqlite_url, store
 
@@ -20,6 +22,18 @@ def _torch_as_it_starts() -> None:
 
         torch.set_grad_enabled(True)
         torch.set_flush_denormal(False)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_starts() -> Iterator[None]:
+    """A command that runs inside a test sets logging up for its process, which is ours: the next test finds it as it was."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    if root.level != level or structlog.is_configured():
+        root.setLevel(level)
+        root.handlers[:] = [each for each in root.handlers if type(each) is not logging.StreamHandler]
+        structlog.reset_defaults()
 
 
 @pytest.fixture(scope="module")
