@@ -6,6 +6,8 @@ PIP    := $(PY) -m pip --disable-pip-version-check
 TORCH  := 2.13.0
 # Where CPU builds of torch are published; an operator with an NVIDIA GPU gets the ordinary (CUDA) build.
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+# A process a core, four at most (each has torch and a database); what one file's tests share stays in one process.
+BESIDE := -n logical --maxprocesses 4 --dist loadfile
 SOURCES := bot engine training benchmarks migrations tests
 
 .PHONY: run test test-full chaos lint bench pocket pocket-eval lock wheel sbom audit licences screenshots clean help
@@ -18,11 +20,11 @@ run: $(VENV)/.installed  ## install what is needed and start the bot (ARGS="--po
 
 test: $(VENV)/.installed-dev  ## install what is needed and run the tests (ARGS="-k queue" …)
 	@tests/install-browser.sh
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest $(BESIDE) $(ARGS)
 
 test-full: $(VENV)/.installed-dev  ## every combination and the long runs, too (most of an hour)
 	@tests/install-browser.sh
-	$(PY) -m pytest -m "full or not full" $(ARGS)
+	$(PY) -m pytest $(BESIDE) -m "full or not full" $(ARGS)
 
 chaos: $(VENV)/.installed-dev  ## the bot killed again and again on both databases, and what members lost by it (SECONDS=40; ARGS="--seed 7 --databases sqlite")
 	$(PY) -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)

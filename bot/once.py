@@ -108,7 +108,9 @@ class Once:
         self._say(f"{output}  (seed {seeds}, {shown.job.device_seconds:.1f} s)")
         if clip is not None:
             self._say(f"{clip}  (how it took shape)")
-        if self._show and not shown.job.hidden and sys.stdout.isatty():
+        if shown.job.hidden:
+            self._say("It may be sexual: it is in the file, and not shown here.")
+        elif self._show and sys.stdout.isatty():
             sys.stdout.write(inline_picture(output.read_bytes(), dict(os.environ)))
 
     def _print(self, card: Card, *, wrong: bool) -> None:
@@ -117,7 +119,7 @@ class Once:
         self._say("\n".join(line for line in lines if line))
 
     def _say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)  # a path that is broken in two cannot be copied
 
 
 def _command(words: str, uploads: tuple[Upload, ...]) -> Command:
