@@ -1,6 +1,7 @@
 """How soon the studio page answers: after the start, under fifty commands a second and fifty at once, and how late the event loop is while the engine draws.
 
-`python -m benchmarks.acknowledge` starts the real program with the pocket model in a temporary directory and speaks to it over loopback.
+`python -m benchmarks.acknowledge` starts the real program with the pocket model in a temporary directory and speaks to it over loopback. An answer is
+given when the job is written down, with its card; its place in the queue is what the page asks for later. Every job that was answered is waited for.
 """
 
 from __future__ import annotations

@@ -18,18 +18,20 @@ from pathlib import Path
 import structlog
 from ulid import ULID
 
-from bot import lists
+from bot import commercial, lists
 from bot.board import Board
 from bot.chat.web import links, signin
 from bot.chat.web.server import WebAdapter
 from bot.domain import Actor, Card, Job, Limits
+from bot.exports import Exports
 from bot.gate import Gate, People, Policy, Sexual, policy_of
 from bot.gate.output import Bounds, OutputGate
 from bot.messages import Catalogues
-from bot.moderation.doing import Moderation
+from bot.moderation.doing import Moderation, Most
 from bot.moderation.mail import Mail
 from bot.monitor import Monitor
 from bot.outbox import Outbox
+from bot.pausing import Pausing
 from bot.plain import plain_cards
 from bot.ports import ChatAdapter, Memos, Vault
 from bot.provenance import Provenance
@@ -42,7 +44,7 @@ from bot.store.sql import SqlStore
 from bot.store.vault import SqlVault
 from bot.studio import WordUpStudio
 from bot.workshop import Workshop
-from engine.api import Engine, ModelMissing
+from engine.api import Engine
 from engine.local import LocalEngine
 from engine.shelf import Shelf
 
@@ -81,12 +83,11 @@ def load_secret(folder: Path) -> bytes:
 
 
 def open_shelf(settings: Settings) -> Shelf:
-    """The models this operator offers; the one named by WORDUP_MODEL first. Raises ModelMissing when there is none to draw with."""
-    shelf = Shelf.open(settings.model_folders, listing=settings.models_list, store=settings.models_store, default=settings.model or None)
+    """The models this operator offers; the one named by WORDUP_MODEL first. Raises ModelMissing or ModelForbidden when there is none to draw with."""
+    shelf = commercial.open_shelf(settings)
     for where, problem in shelf.problems.items():
         log.warning("model.left_out", model=where, reason=str(problem))
-    if not shelf.entries:
-        raise ModelMissing("no model can be read; `wordup doctor` says why")
+    commercial.need_models(shelf, settings.model)
     return shelf
 
 
@@ -155,6 +156,10 @@ def make_chats(settings: Settings, catalogues: Catalogues, memos: Memos, vault: 
     return chats
 
 
+class Left(Exception):
+    """It was told to stop before it had started."""
+
+
 class App:
     """The whole bot in one process."""
 
@@ -166,15 +171,18 @@ class App:
         self.catalogues = Catalogues.load()
         self.store = SqlStore(settings.url, data_dir=settings.data_dir, secret=load_secret(settings.data_dir))
         self.blobs = DiskBlobs(settings.data_dir / "blobs")
+        self.exports = Exports(settings.data_dir / "exports")
         self.lost = asyncio.Event()  # set when this process cannot draw any more: `run` ends, and whoever called it begins a new one
         self.engine = engine or make_engine(settings, lambda reason: self.lost.set())
-        self.board = Board()
+        self.board, self.pausing = Board(), Pausing(self.store)
         self.provenance = make_provenance(settings, clock)
         self.monitor = Monitor(self.store, self.engine, host=settings.metrics_host, port=settings.metrics_port, clock=clock)
         gate = Gate.load(artists=settings.gate_artists_file, people=settings.gate_people_file)
         bounds = Bounds(doubtful=settings.output_doubtful, sexual=settings.output_sexual)
         self.output = OutputGate(gate, bounds) if settings.output_gate else None
-        workshop = Workshop(self.store, self.blobs, self.engine, self.board, worker=worker, provenance=self.provenance, output=self.output, policy=self._policy)
+        workshop = self.workshop = Workshop(
+            self.store, self.blobs, self.engine, self.board, worker=worker, provenance=self.provenance, output=self.output, policy=self._policy
+        )
         self.queue = Queue(
             self.store,
             self.engine,
@@ -183,6 +191,7 @@ class App:
             lease=LEASE,
             poll=POLL,
             changed=lambda job: self.board.changed(job.id, job.actor.key),
+            held=self.pausing.is_held,
         )
         self.moderation = Moderation(
             SqlCaseBook(self.store, load_secret(settings.data_dir)),
@@ -192,6 +201,7 @@ class App:
             clock=clock,
             new_id=new_id,
             seen=self.monitor.moderated,
+            most=Most(reports=settings.open_reports, contests=settings.open_contests),
         )
         self.studio = WordUpStudio(
             self.store,
@@ -209,6 +219,8 @@ class App:
                 server_per_hour=settings.server_credits_per_hour,
                 total_per_hour=settings.total_credits_per_hour,
                 account_days=settings.discord_account_days,
+                looks_per_minute=settings.looks_per_minute,
+                most_given=settings.limit_factor_max,
             ),
             clock=clock,
             new_id=new_id,
@@ -217,12 +229,15 @@ class App:
             lists={**lists.of_model(self.engine.models()[0]), **lists.of_folder(settings.data_dir / "wildcards")},
             retention=settings.retention_days,
             moderation=self.moderation,
+            pausing=self.pausing,
             told=self.monitor.refused,
+            forbidden=commercial.left_out(settings),
             public_url=settings.public_url or None,
             watts=settings.watts,
             link=self._way_in if settings.web and settings.public_url else None,
             painter=self._way_to_paint if settings.web and settings.public_url else None,
             provenance=self.provenance,
+            exports=self.exports,
             gate=gate,
             output=self.output,
             policy=Policy(
@@ -230,6 +245,7 @@ class App:
                 people=People(settings.gate_people),
                 edits=settings.gate_edits,
                 artists=settings.gate_artists,
+                servers=settings.servers_may_loosen,
             ),
         )
         self.adapters: dict[str, ChatAdapter] = {
@@ -247,10 +263,10 @@ class App:
                 clock=clock,
                 spend=self._spend,
                 max_upload=settings.max_upload_mb * 2**20,
-                read_manifest=self.provenance.read,
+                read_manifest=self.provenance.read_own,
             )
             self.adapters[self.web.platform] = self.web
-        self.mail = Mail(self.moderation.book, self.adapters, self.catalogues, self.moderation.card)
+        self.mail = Mail(self.moderation.book, self.adapters, self.catalogues, self.moderation.card, lost=self.monitor.undelivered)
         self.moderation.wake = self.mail.wake
         self.outbox = Outbox(
             self.store,
@@ -286,18 +302,23 @@ class App:
         return self.studio.card_of(await self.studio.live(shown), reader=shown.job.actor)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[App]:
-        """Everything started, in order; on the way out everything stopped, in the reverse order."""
+    async def running(self, stop: asyncio.Event | None = None) -> AsyncIterator[App]:
+        """Everything started, in order; on the way out everything stopped, in the reverse order.
+
+        A Postgres that is not there yet is waited for, until `stop` is set: then this raises Left.
+        """
         async with AsyncExitStack() as stack:
             stack.callback(self.blobs.close)
             stack.callback(self.provenance.close)
-            for part in (self.store, self.monitor):
-                await part.start()
-                stack.push_async_callback(part.aclose)
+            await self.monitor.start()  # first: its page says what is waited for
+            stack.push_async_callback(self.monitor.aclose)
+            await self._open_store(stop or asyncio.Event())
+            stack.push_async_callback(self.store.aclose)
             await self.provenance.start()
             if self.output is not None:
                 stack.callback(self.output.close)
                 await self.output.start()
+            await self.exports.sweep()  # what was left behind by a crash
             await self.studio.start()
             stack.push_async_callback(self.engine.aclose)
             stack.push_async_callback(self.studio.aclose)
@@ -313,12 +334,27 @@ class App:
                     for adapter in self.adapters.values():
                         await adapter.start(self.studio)
                     await self.engine.start()  # last: loading torch would slow down who is to listen first
+                    tasks.append(group.create_task(self.workshop.warm(self.engine.models()[0].model), name="sight"))
                     self.monitor.ready()
                     yield self
                 finally:
                     await self._leave()
                     for task in tasks:
                         task.cancel()
+
+    async def _open_store(self, stop: asyncio.Event) -> None:
+        """Raises Left, and Fault."""
+        opening = asyncio.ensure_future(self.store.start(self.monitor.waits))
+        told = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({opening, told}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()
+            opening.cancel()  # changes nothing where it has ended
+            await asyncio.wait({opening, told})
+        if opening.cancelled():
+            raise Left
+        opening.result()
 
     async def _leave(self) -> None:
         """Take no more, end or give back what is drawn, tell what is owed."""
@@ -332,16 +368,20 @@ class App:
 
     async def run(self, stop: asyncio.Event, started: Callable[[App], None] = lambda app: None) -> None:
         """Run until `stop` is set, or until this process has lost its device: then `lost` is set."""
-        async with self.running():
-            started(self)
-            await first_of(stop, self.lost)
+        try:
+            async with self.running(stop):
+                started(self)
+                await first_of(stop, self.lost)
+        except Left:
+            log.info("stopping", during="start")
 
     async def _keep_house(self) -> None:
         """Retention and the collection of files no job needs."""
         while True:
             await asyncio.sleep(HOUSEKEEPING.total_seconds())
             try:
-                retired = await self.store.retire(self.settings.retention)
+                await self.exports.sweep()
+                retired = await self.store.retire(self.settings.retention, audit=self.settings.audit_retention)
                 stored = await self.blobs.digests(BLOB_GRACE)
                 orphans = stored - await self.store.referenced(stored)
                 await self.blobs.delete(orphans)

@@ -1,4 +1,4 @@
-"""The command line: `wordup run | imagine | doctor | migrate | models | backup | restore | verify | signin | soak`.
+"""The command line: `wordup run | imagine | doctor | migrate | models | backup | restore | verify | signin | pause | resume | soak`.
 
 Parses and prints; `bot.app` builds, `bot.doctor` checks. Commands with a subject of their own have a file of their own beside this one.
 """
@@ -23,6 +23,7 @@ from bot.backup_cli import add_to as add_backup_to
 from bot.errors import BotError
 from bot.logs import set_up
 from bot.models_cli import group as models_group
+from bot.pause_cli import add_to as add_pause_to
 from bot.settings import Settings
 from bot.verify_cli import add_to as add_verify_to
 from engine.api import EngineError
@@ -48,6 +49,7 @@ app.add_typer(models_group(_settings), name="models")
 add_backup_to(app, _settings)
 add_audit_to(app, _settings)
 add_verify_to(app, _settings)
+add_pause_to(app, _settings)
 
 
 def _prepare(settings: Settings) -> None:
@@ -83,6 +85,8 @@ def run(
             typer.echo(f"\n  Word Up! {__version__} is ready.  Studio: {settings.public_url or bot.web.url}")
             if bot.web.signs_in:
                 typer.echo("  It asks members to sign in: `wordup signin` prints a one-time link.")
+        if bot.pausing.at_hand.paused:
+            typer.echo(f"  Paused since {bot.pausing.at_hand.since}: nothing new is taken. `wordup resume` takes it back.")
         typer.echo(f"  Model: {bot.engine.models()[0].title}.  Health and metrics: {bot.monitor.url or 'off'}")
         chats = {"Discord": ("discord", "WORDUP_DISCORD_TOKEN"), "Slack": ("slack", "WORDUP_SLACK_BOT_TOKEN")}
         said = (f"{chat}: {'on' if name in bot.adapters else f'off (set {variable})'}." for chat, (name, variable) in chats.items())
@@ -143,7 +147,7 @@ def imagine(
         with tempfile.TemporaryDirectory(prefix="wordup-") as folder:
             once = Once(_settings(), Path(folder), console, output, show=show)
             code = asyncio.run(once.draw(words, {role: [(each.name, each.read_bytes()) for each in paths] for role, paths in files.items()}))
-    except NoClassifier as error:
+    except (NoClassifier, EngineError) as error:
         console.print(f"Word Up! cannot start: {error}", markup=False)
         code = 1
     except OSError as error:

@@ -1,4 +1,5 @@
 """The program that reads strangers' pictures: a process of its own, with bounds on its memory and time. Started by `bot.uploads`, which alone speaks to it.
+Its bounds are those of `bot.provenance.reading`, too.
 
 A decoder is the largest piece of C that a stranger's bytes reach. What goes wrong in one happens here: the process has no secrets (its environment is made
 for it), no database, no files that it could write, and is started anew after a fault. Over its standard input and output go frames of `TASK` or `ANSWER` and
@@ -108,12 +109,12 @@ def confine() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
-def grant() -> None:
-    """So much processor time from now on; past it the system ends the process."""
+def grant(seconds: int = SECONDS) -> None:
+    """So many seconds of processor time from now on; past them the system ends the process."""
     import resource
 
     used = resource.getrusage(resource.RUSAGE_SELF)
-    wanted, most = int(used.ru_utime + used.ru_stime) + SECONDS, resource.getrlimit(resource.RLIMIT_CPU)[1]
+    wanted, most = int(used.ru_utime + used.ru_stime) + seconds, resource.getrlimit(resource.RLIMIT_CPU)[1]
     resource.setrlimit(resource.RLIMIT_CPU, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
 
 

@@ -11,10 +11,10 @@ import shutil
 import subprocess
 import sys
 
+from bot import commercial
 from bot.findings import Finding
 from bot.settings import Settings
-from engine.api import EngineError
-from engine.shelf import Shelf
+from engine.api import EngineError, ModelForbidden
 
 LOW_DISK = 2 * 2**30
 
@@ -81,10 +81,20 @@ async def database_finding(settings: Settings) -> Finding:
     return Finding(level="ok", what="database", text=f"{kind}: up to date")
 
 
+async def pause_findings(settings: Settings) -> list[Finding]:
+    """That it is paused, which somebody may have forgotten; nothing where it is not. Raises Fault: for a database that was found in order."""
+    from bot.pause_cli import standing
+
+    held = await standing(settings.url)
+    text = f"nothing new is taken{', and nothing that waits is begun' if held.held else ''} (since {held.since or 'some time'})"
+    return [Finding(level="note", what="paused", text=text, fix="`wordup resume` takes it back.")] if held.paused else []
+
+
 def weights_findings(settings: Settings) -> list[Finding]:
-    shelf = Shelf.open(settings.model_folders, listing=settings.models_list, store=settings.models_store, default=settings.model or None)
+    shelf = commercial.open_shelf(settings)
     fix = "Check WORDUP_MODEL, WORDUP_MODELS and models.toml (`wordup models list`)."
-    out = [Finding(level="fail", what="models", text=str(problem), fix=fix) for problem in shelf.problems.values()]
+    broken = [problem for problem in shelf.problems.values() if not isinstance(problem, ModelForbidden)]
+    out = [*(Finding(level="fail", what="models", text=str(problem), fix=fix) for problem in broken), *commercial.findings(shelf, settings)]
     if not shelf.entries:
         out.append(Finding(level="fail", what="models", text="none to draw with", fix="Restore the one that ships: `git checkout engine/pocket`."))
     for card in shelf.models():
@@ -117,7 +127,9 @@ async def examine(settings: Settings) -> list[Finding]:
     found = [python_finding(), *libraries_findings()]
     if all(f.level == "ok" for f in found):
         found.append(await asyncio.to_thread(device_finding, settings.device))
-    found += [disk_finding(settings), await database_finding(settings), *await asyncio.to_thread(weights_findings, settings), studio_finding(settings)]
+    found += [disk_finding(settings), database := await database_finding(settings)]
+    found += await pause_findings(settings) if database.level == "ok" else []
+    found += [*await asyncio.to_thread(weights_findings, settings), studio_finding(settings)]
     return [*found, *await chat_findings(settings)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -18,18 +18,22 @@ from bot.cards import WATTS
 from bot.clicks import Clicks
 from bot.domain import Actor, Artifact, Card, Event, Job, Limits, Offer, Origin, Shown, Style, Submission, Upload
 from bot.errors import BadWords, NotFound, Refused
-from bot.gate import Answer, Asked, Gate, Policy, Rule, Verdict, asked_of, from_outside, in_full, policy_of, refusal
+from bot.exports import Exports
+from bot.gate import Answer, Asked, Gate, Policy, Rule, Verdict, asked_of, in_full, outside_pictures, policy_of, refusal
 from bot.gate.output import OutputGate
+from bot.licences import Licences
 from bot.limits import price
+from bot.looks import Looks
 from bot.messages import Catalogues
 from bot.moderation.doing import Moderation
 from bot.moderation.policy import is_paused, limits_of, needs_private
+from bot.pausing import Pausing
 from bot.ports import Blobs, Store
 from bot.prompts import MOST_PICTURES, Located, Prompt, Source, Words, choose_model, layered, layers, prepare, resolve
 from bot.prompts.clean import clean
 from bot.provenance import Provenance
 from bot.queries import Desk, Queries
-from bot.uploads import Uploads
+from bot.uploads import Admit, Picture, Uploads
 from bot.wishes import Wishes
 from engine.api import Capabilities, Engine, ImagineRequest, Request
 
@@ -90,7 +94,10 @@ class Drawing(Queries):
         output: OutputGate | None = None,
         policy: Policy | None = None,
         moderation: Moderation | None = None,
+        pausing: Pausing | None = None,
         told: Callable[[str], None] = lambda message: None,
+        forbidden: Collection[str] = (),
+        exports: Exports | None = None,
     ) -> None:
         """`model` is the default one's name (empty: the shelf's first). `watts`: what the machine takes while it draws. `lists`: the operator's wildcards.
         `retention`: days that ended jobs are kept; 0: for ever.
@@ -98,27 +105,33 @@ class Drawing(Queries):
         `link` makes a one-time address that signs a member in to the studio page, `painter` one that opens a picture of a job in the mask painter.
         `provenance` reads what pictures say of themselves; None: nobody can. `gate` says which words are not drawn (None: the lists that ship), by the
         operator's `policy` and what each server makes of it. `moderation`: where reports go and bans are known; None: there is none.
-        `told`: called with the id of each mistake and refusal that a member is told.
+        `pausing`: whether the operator has the whole house paused (None: what the store says).
+        `told`: called with the id of each mistake and refusal that a member is told. `forbidden`: models that are not offered for their licence's sake.
         """
         super().__init__(store, blobs, engine, queue, board, catalogues, limits, clock=clock, public_url=public_url, watts=watts)
         self.uploads, self.provenance = Uploads(blobs), provenance
         self.gate, self.policy, self.output = gate or Gate.load(), policy or Policy(), output
         self.new_id, self.new_seed, self.default_model, self.lists = new_id, new_seed, model, dict(lists or {})
         self.link, self.painter, self.retention, self.moderation, self.told = link, painter, retention, moderation, told
-        self.wishes, self.clicks = Wishes(store, clock), Clicks(clock)
+        self.wishes, self.clicks, self.pausing = Wishes(store, clock), Clicks(clock), pausing or Pausing(store)
+        self.looks, self.exports = Looks(limits.looks_per_minute), exports or Exports()
+        self.licences = Licences(self.gate, store, self.models, forbidden)
 
     async def start(self) -> None:
         """Once the store is open, and before anybody is greeted."""
         await self.wishes.start()
+        await self.pausing.read()
 
     async def aclose(self) -> None:
         self.uploads.close()
+        await asyncio.to_thread(self.exports.close)
 
     # ------------------------------------------------------------------------------------------ models and pictures
 
     def model_of(self, name: str | None) -> Capabilities:
         """None: the default one. Raises Refused."""
         name = name or self.default_model or next((each.model for each in self.models()), "")
+        self.licences.need_offered(name)
         can = self.can(name)
         if can is None:
             raise Refused("refused.model_gone", model=name, available=tuple(each.model for each in self.models()))
@@ -129,6 +142,7 @@ class Drawing(Queries):
         models = self.models()
         if not models:
             raise Refused("refused.no_model")
+        self.licences.need_offered(located.words.model)
         return choose_model(located.words, models, default=self.default_model, defaults=defaults, places=located.places)
 
     async def keep(self, event: Event, uploads: Sequence[Upload]) -> tuple[Source, ...]:
@@ -136,11 +150,19 @@ class Drawing(Queries):
         pictures = [each for each in uploads if each.role != "list"]
         if len(pictures) > MOST_PICTURES:
             raise Refused("refused.too_many_pictures", count=len(pictures), limit=MOST_PICTURES)
-        admit = None
-        if self.output is not None:
-            policy = policy_of((await self.wishes.of(event.actor, event.place)).server, event.place, self.policy)
-            admit = partial(self.output.admit, policy=policy)
+        admit = await self._admit(event)
         return tuple([replace(await self.uploads.keep(each, admit), role=each.role) for each in pictures])
+
+    async def glanced(self, event: Event, upload: Upload) -> Picture:
+        """Check a picture that is only looked at: it is stored nowhere. Raises BadPicture, Refused, OSError."""
+        return await self.uploads.read(upload, await self._admit(event))
+
+    async def _admit(self, event: Event) -> Admit | None:
+        """What the output gate has to say of what is sent there; None: there is no gate."""
+        if self.output is None:
+            return None
+        policy = policy_of((await self.wishes.of(event.actor, event.place)).server, event.place, self.policy)
+        return partial(self.output.admit, policy=policy)
 
     async def drawn(self, shown: Shown, index: int) -> tuple[ImagineRequest, Artifact]:
         """The request a picture was drawn by and the picture as drawn, looking through upscales. Raises Refused, NotFound."""
@@ -218,19 +240,33 @@ class Drawing(Queries):
         passed: list[Order] = []
         for order in orders:
             asked = asked_of(order.request, order.words, photograph=bool(order.request.pictures))
+            await self.licences.need(event, order.request, order.parent, asked, policy)
             verdict = await self._judged(asked, policy)
-            if verdict is not None and verdict.rule is Rule.EDITS and not await from_outside(self.store, order.request, order.parent, event.actor.key):
+            outside = await self._from_outside(event, order) if verdict is not None and verdict.contestable else frozenset()
+            if verdict is not None and verdict.rule is Rule.EDITS and not outside:
                 verdict = await self._judged(replace(asked, photograph=False), policy)
-            words = in_full(asked, order.words)
-            if verdict is not None and await self._is_allowed(event, verdict, words):
+            words = in_full(asked, order.words) if verdict is not None and await self._may_be_excepted(verdict, asked, policy) else ""
+            if verdict is not None and words and await self._is_allowed(event, verdict, words, outside):
                 verdict = None
-            self._refuse(event, verdict, words)
+            self._refuse(event, verdict, words, order, outside)
             passed.append(replace(order, hidden=verdict is not None))
         return passed
 
-    async def _is_allowed(self, event: Event, verdict: Verdict, words: str) -> bool:
-        """Whether moderators have allowed this member these words, whatever rule it was but the one about minors."""
-        return verdict.contestable and self.moderation is not None and await self.moderation.allows(event.actor, event.place, verdict.rule.value, words)
+    async def _may_be_excepted(self, verdict: Verdict, asked: Asked, policy: Policy) -> bool:
+        """Whether moderators are asked, and heard: not where it would be a server's way past the operator's choice about real people and photographs."""
+        if verdict.rule in policy.servers or verdict.rule not in (Rule.PEOPLE, Rule.EDITS):
+            return verdict.contestable
+        return not await asyncio.to_thread(self.gate.is_suggestive, asked)
+
+    async def _from_outside(self, event: Event, order: Order) -> frozenset[str]:
+        """Digests of the pictures that somebody uploaded, and of which this would be made."""
+        return await outside_pictures(self.store, order.request, order.parent, event.actor.key) if order.request.pictures else frozenset()
+
+    async def _is_allowed(self, event: Event, verdict: Verdict, words: str, outside: frozenset[str]) -> bool:
+        """Whether moderators have allowed this member these words for those pictures from outside, whatever rule it was but the one about minors."""
+        if not verdict.contestable or self.moderation is None:
+            return False
+        return await self.moderation.allows(event.actor, event.place, verdict.rule.value, words, outside)
 
     async def let_phrase_pass(self, event: Event, phrase: str) -> None:
         """The same for words that are not drawn but looked for in a picture. Raises Refused."""
@@ -245,7 +281,9 @@ class Drawing(Queries):
         asked = asked_of(request, "", photograph=False)
         if is_read_at_once(asked):
             server = self.wishes.at_hand(event.actor, event.place).server
-            verdict = self.gate.judge(asked, policy_of(server, event.place, self.policy))
+            policy = policy_of(server, event.place, self.policy)
+            self.licences.need_at_once(event, request.model, asked, policy)
+            verdict = self.gate.judge(asked, policy)
             if verdict is not None and verdict.contestable and self.moderation is not None and server.get("moderators"):
                 return True
             self._refuse(event, verdict)
@@ -257,12 +295,12 @@ class Drawing(Queries):
         return await asyncio.to_thread(self.gate.judge, asked, policy)
 
     @staticmethod
-    def _refuse(event: Event, verdict: Verdict | None, words: str = "") -> None:
-        """`words` go along, to be sent to the moderators if their member likes. Raises Refused."""
+    def _refuse(event: Event, verdict: Verdict | None, words: str = "", order: Order | None = None, outside: frozenset[str] = frozenset()) -> None:
+        """`words` and what they were for go along, to be sent to the moderators if their member likes. Raises Refused."""
         if verdict is not None and verdict.answer is Answer.REFUSE:
             log.info("gate.refused", rule=verdict.rule.value, actor=event.actor.key, server=event.place.server)
             refused = refusal(verdict)
-            refused.parameters |= {"words": words} if words else {}
+            refused.parameters |= {"words": words, "order": order, "outside": tuple(sorted(outside))} if words else {}
             raise refused
 
     # ------------------------------------------------------------------------------------------ jobs
@@ -297,7 +335,12 @@ class Drawing(Queries):
             return await self.batch_card(event.actor, accepted.jobs[0].batch)
         if accepted.again:
             return replace(await self.card(event.actor, accepted.jobs[0].id), again=True)
-        return self.card_of(await self.live(Shown(job=accepted.jobs[0])))
+        new = Shown(job=accepted.jobs[0])
+        if event.brief and accepted.wallet is not None:
+            self.remember(new.job)
+            self.keep_wallet(event.actor, accepted.wallet)
+            return self.card_of(new)
+        return self.card_of(await self.live(new))
 
     def price(self, order: Order) -> float:
         """Credits."""

@@ -7,14 +7,14 @@ import fnmatch
 import shutil
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from bot.models_file import CannotEdit, with_model
 from bot.models_hub import Hub, Offer, PullError
 from engine import digests, weights
 from engine.abilities import PIPELINES
-from engine.api import Engine, EngineError, ImagineRequest, ModelMissing, Part
+from engine.api import COMMERCIAL, Engine, EngineError, ImagineRequest, ModelForbidden, ModelMissing, Part
 from engine.card import Table, read_bytes, shipped
 from engine.entry import Entry
 from engine.shelf import HUB_ID, NAME, Shelf, hub_folder, name_of, read_listing, source_of, whole_card
@@ -38,7 +38,7 @@ class Row:
     licence: str = ""
     memory: str = ""
     where: str = ""
-    state: str = "ready"  #: or "missing", "problem"
+    state: str = "ready"  #: or "missing", "forbidden" (by its licence), "problem"
     problem: str = ""  #: the one sentence
 
 
@@ -65,6 +65,8 @@ def _row(entry: Entry, problem: EngineError | None) -> Row:
 
 
 def _state(problem: EngineError | None) -> str:
+    if isinstance(problem, ModelForbidden):
+        return "forbidden"
     return "ready" if problem is None else "missing" if isinstance(problem, ModelMissing) else "problem"
 
 
@@ -119,6 +121,7 @@ class Plan:
     card: str = ""  #: of the shipped card
     licence: str = ""
     forbids: tuple[str, ...] = ()
+    refuses: tuple[str, ...] = ()
     pipeline: str = ""  #: empty: an adapter, a ControlNet or an encoder
     variant: str = ""
     file: str = ""
@@ -132,7 +135,7 @@ class Plan:
     @property
     def asks(self) -> bool:
         """Whether the operator should have read the licence: it is not free for every use, or the hub wants its terms accepted."""
-        free = self.licence.lower().startswith(FREE) and not any("commercial" in each for each in self.forbids)
+        free = self.licence.lower().startswith(FREE) and COMMERCIAL not in self.refuses and not any(COMMERCIAL in each for each in self.forbids)
         return self.offer.gated or not free
 
 
@@ -155,13 +158,14 @@ def plan(
     folder = store / (hub_folder(source) + (f"@{offer.commit[:12]}" if revision else ""))
     file = file or str(card.get("file", ""))
     licence = str(card.get("licence", offer.licence))
-    forbids = tuple(card.get("forbids", ()))
+    forbids, refuses = tuple(card.get("forbids", ())), tuple(card.get("refuses", ()))
+    planned = Plan(offer=offer, names=(), folder=folder, card=what if card else "", licence=licence, forbids=forbids, refuses=refuses)
     if file:
         if file not in offer.sizes or not file.endswith(".safetensors"):
             raise PullError(f"{source} has no safetensors file {file}.")
         names = (file, *_matching(offer.sizes, LICENCES))
         config = plan(hub, str(card["config"]), store, config_only=True) if card.get("config") else None
-        return Plan(offer=offer, names=names, folder=folder, card=what if card else "", licence=licence, forbids=forbids, file=file, config=config)
+        return replace(planned, names=names, file=file, config=config)
     if weights.INDEX not in offer.sizes:
         return Plan(offer=offer, names=_adapter(offer), folder=folder, licence=licence)
     hub.fetch(offer, [weights.INDEX], folder)
@@ -171,7 +175,7 @@ def plan(
         raise PullError(f"{source} is not fetched: {error}.") from error
     variant = variant if variant is not None else str(card.get("variant", "")) if card else _half(offer.sizes, components)
     names = _pipeline_files(offer, components, variant, with_weights=not config_only)
-    return Plan(offer=offer, names=names, folder=folder, card=what if card else "", licence=licence, forbids=forbids, pipeline=pipeline, variant=variant)
+    return replace(planned, names=names, pipeline=pipeline, variant=variant)
 
 
 def _matching(names: Iterable[str], patterns: Sequence[str], folder: str = ".") -> tuple[str, ...]:

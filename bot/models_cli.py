@@ -10,8 +10,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from bot import commercial
 from bot.settings import Settings
-from engine.api import EngineError
+from engine.api import COMMERCIAL, EngineError
 from engine.entry import Entry
 from engine.shelf import Shelf
 
@@ -32,7 +33,7 @@ def group(settings: Callable[[], Settings]) -> typer.Typer:
         """List the models on the shelf, the default first, and say what is wrong with those that cannot be used."""
         from bot import models
 
-        found = models.card_rows() if cards else models.rows(open_shelf(settings()))
+        found = models.card_rows() if cards else models.rows(commercial.open_shelf(settings()))
         columns = COLUMNS[:-1] if cards else COLUMNS
         lines = table([[*columns], *([str(getattr(row, column)) for column in columns] for row in found)])
         typer.echo(lines[0])
@@ -82,6 +83,8 @@ def group(settings: Callable[[], Settings]) -> typer.Typer:
             typer.echo(f"{planned.offer.hub} at {planned.offer.commit[:12]}: {models.gigabytes(planned.size)}. Licence: {planned.licence or 'not told'}.")
             for each in planned.forbids:
                 typer.echo(f"The licence forbids {each}.")
+            if held.commercial and COMMERCIAL in planned.refuses:
+                typer.echo("WORDUP_COMMERCIAL says that money is earned here, so it would not be offered.")
             if planned.asks and not config_only and not yes and not agreed():
                 fail("Nothing was fetched. `--yes` says that you have read the licence and agree.")
             typer.echo(models.carry_out(hub, planned, held.models_list, name=name, listed=not config_only))
@@ -92,11 +95,12 @@ def group(settings: Callable[[], Settings]) -> typer.Typer:
     def bench(name: Annotated[str | None, typer.Argument(help="One model; the default when left out.")] = None) -> None:
         """Seconds a picture takes, alone and with four requests in flight."""
         held = settings()
-        shelf = open_shelf(held)
+        shelf = commercial.open_shelf(held)
         try:
             entry = shelf.entry(name) if name else shelf.entries[0]
         except (EngineError, IndexError):
-            fail(f"{name or 'A model'} is not on the shelf; `wordup models list` shows what is.")
+            why = shelf.problems.get(name or "") or f"{name or 'A model'} is not on the shelf"
+            fail(f"{why}; `wordup models list` shows what is.")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         try:
             typer.echo(asyncio.run(bench_line(held, entry)))
@@ -125,6 +129,7 @@ async def bench_line(settings: Settings, entry: Entry) -> str:
 
 
 def open_shelf(settings: Settings) -> Shelf:
+    """All of it, whether it may be used here or not: what is asked for is about files."""
     return Shelf.open(settings.model_folders, listing=settings.models_list, store=settings.models_store, default=settings.model or None)
 
 

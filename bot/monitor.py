@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from time import perf_counter
@@ -12,7 +13,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from bot.domain import Job
-from bot.domain.moderation import Decision, Kind
+from bot.domain.moderation import Decision, Kind, Lost
 from bot.errors import BotError
 from bot.gate import Rule
 from bot.ports import Store
@@ -23,7 +24,11 @@ LAG_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 DATABASE_PATIENCE = 2.0  #: seconds that these pages wait for it
 WAIT_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 20, 60, 180, 600, 3600)
 #: What the gates refuse by: rules about words, and what pictures that were sent or drawn are held back for.
-REFUSED_BY = (*(rule.value for rule in Rule), "upload", "upload_unseen", "picture", "picture_minors", "picture_edits", "unseen")
+REFUSED_BY = (
+    *(rule.value for rule in Rule),
+    *("licence_sexual", "licence_sexual_other", "licence_people", "licence_people_other"),
+    *("upload", "upload_unseen", "picture", "picture_minors", "picture_edits", "picture_licence", "unseen"),
+)
 
 
 class Monitor:
@@ -49,6 +54,9 @@ class Monitor:
         self._refused = Counter("wordup_gate_refusals", "What the gates refused, by rule", ["rule"], registry=reg)
         self._reports = Counter("wordup_reports", "Reports of pictures, and refusals that were contested", ["kind"], registry=reg)
         self._decided = Counter("wordup_decisions", "What moderators decided", ["kind", "decision"], registry=reg)
+        self._lost = Counter("wordup_letters_undelivered", "Words of moderation that nobody took, by who they were for", ["whom"], registry=reg)
+        for whom in Lost:
+            self._lost.labels(whom)
         for rule in REFUSED_BY:  # a rate needs the nought it begins at
             self._refused.labels(rule)
         for kind in Kind:
@@ -59,6 +67,7 @@ class Monitor:
         self.lag = Histogram("wordup_event_loop_lag_seconds", "How late the event loop wakes", registry=reg, buckets=LAG_BUCKETS)
         self.url = ""
         self._ready = False
+        self._without = ""  # what the start waits for
 
     def measured(self, draw: Callable[[Job], Awaitable[None]]) -> Callable[[Job], Awaitable[None]]:
         """`draw`, with its waiting time, duration and outcome counted."""
@@ -102,9 +111,17 @@ class Monitor:
         else:
             self._decided.labels(kind, decision).inc()
 
+    def undelivered(self, whom: Lost) -> None:
+        """A letter that nobody took, and that is not tried again."""
+        self._lost.labels(whom).inc()
+
     def ready(self) -> None:
         """From now on /healthz says ok."""
         self._ready = True
+
+    def waits(self, for_database: bool) -> None:
+        """Whether the start waits for the database: /healthz says so."""
+        self._without = "waiting for the database" if for_database else ""
 
     async def start(self) -> None:
         """Listen. A port that is taken turns the pages off and nothing else."""
@@ -144,7 +161,7 @@ class Monitor:
             async with asyncio.timeout(DATABASE_PATIENCE):
                 await self._store.now()
         except Exception as error:  # a health check answers, whatever is wrong
-            return web.json_response({"status": "unhealthy", "reason": type(error).__name__ if self._ready else "starting"}, status=503)
+            return web.json_response({"status": "unhealthy", "reason": type(error).__name__ if self._ready else self._without or "starting"}, status=503)
         return web.json_response({"status": "ok"})
 
     async def _metrics(self, _request: web.Request) -> web.Response:
@@ -153,8 +170,8 @@ class Monitor:
         try:
             async with asyncio.timeout(DATABASE_PATIENCE):
                 load = await self._store.load()
-        except (BotError, TimeoutError) as error:
-            log.warning("metrics.no_database", error=repr(error))
+        except (BotError, TimeoutError, RuntimeError) as error:  # RuntimeError: it is not open yet, or not any more
+            log.log(logging.WARNING if self._ready else logging.DEBUG, "metrics.no_database", error=repr(error))
             self._database.set(0)
         else:
             self._database.set(1)

@@ -2,8 +2,9 @@
 
 Ends: what `Store.notices` says is owed is shown until showing works. One sender a platform begins them, oldest first and `CARDS` at a time, each in a
 task of its own, so that a card which has to wait holds up nobody else's. What cannot be shown as it is (it does not render, the platform refuses it) is
-shown plainly in the end, and a refusal that nobody knows is not asked for ever: then the picture waits for ``/show``. Progress: what the board says
-of running jobs, at most one message in flight a job, not more often than the platform likes; it may be lost, and never comes after the end.
+shown plainly in the end, and a refusal that nobody knows is not asked for ever: then the picture waits for ``/show``. Where several processes may share
+the database, one of them holds an end while it tells it (`Store.hold`); what a killed one held is told when its lease has run out. Progress: what the
+board says of running jobs, at most one message in flight a job, not more often than the platform likes; it may be lost, and never comes after the end.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -30,8 +31,10 @@ Render = Callable[[str], Awaitable[Card]]
 
 SHOW_TIMEOUT = 60.0  #: seconds the card of an end may take
 PROGRESS_TIMEOUT = 15.0  #: seconds one of progress may take: an end waits for it
+LEASE = timedelta(seconds=90)  #: one process holds an end so long: longer than its last progress and its card may take, and a copy begins another
 FIRST_DELAY, LONGEST_DELAY = 2.0, 900.0  #: seconds between attempts at one card: doubling from the one to the other
 LONGEST_REST = 60.0  #: seconds the same after which an end is tried that only the database kept from being told
+GLANCE = 0.1  #: seconds between two looks at what is owed on one platform: the first is at once, however many more are asked for
 CARDS = 16  #: ends being shown at once on one platform: a few that wait for a long limit leave the others their way
 PLAIN_AFTER = 3  #: refusals after which a card that is refused again comes without what may be the reason
 GIVE_UP_AFTER = 104  #: refusals after which it waits for ``/show``: about a day
@@ -75,13 +78,16 @@ class Outbox:
 
     async def run(self) -> None:
         """Until `drain`, or until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            listener = group.create_task(self._listening(group), name="outbox listens")
-            self._senders = {group.create_task(self._sending(platform, group), name=f"outbox {platform}") for platform in self._adapters}
-            await self._left.wait()
-            cards = (task for shown in self._cards.values() for task in shown.values())
-            for task in (listener, *self._senders, *cards, *(pump.task for pump in self._pumps.values() if pump.task)):
-                task.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                listener = group.create_task(self._listening(group), name="outbox listens")
+                self._senders = {group.create_task(self._sending(platform, group), name=f"outbox {platform}") for platform in self._adapters}
+                await self._left.wait()
+                cards = (task for shown in self._cards.values() for task in shown.values())
+                for task in (listener, *self._senders, *cards, *(pump.task for pump in self._pumps.values() if pump.task)):
+                    task.cancel()
+        finally:
+            await self._give_back(self._known.values())
 
     async def drain(self, timeout: float) -> None:
         """Show what is owed and due, for `timeout` seconds at most, and let `run` end. What does not work now is owed at the next start."""
@@ -94,9 +100,9 @@ class Outbox:
     # ------------------------------------------------------------------------------------------------ ends
 
     async def _sending(self, platform: str, group: asyncio.TaskGroup) -> None:
-        bell, outages = self._bells[platform], 0
+        bell, outages, loop = self._bells[platform], 0, asyncio.get_running_loop()
         while True:
-            last = self._leaving.is_set()
+            last, looked = self._leaving.is_set(), loop.time()
             bell.clear()
             try:
                 while await self._begin(platform, group) or (last and await self._ended(platform)):
@@ -111,24 +117,44 @@ class Outbox:
             if last:
                 return
             await _rings(bell, self._poll if not outages else self.delay(outages))
+            await _rings(self._leaving, looked + GLANCE - loop.time())
 
     async def _begin(self, platform: str, group: asyncio.TaskGroup) -> int:
         """Begin to show what is owed and due, as slots come free and in the order in which it ended; how many. Raises Fault."""
         cards, now = self._cards[platform], asyncio.get_running_loop().time()
         before = set(cards)  # what ends while the store is asked was owed still when it answered, and is told by now
-        due = [each for each in await self._store.notices([platform]) if each.id not in before and self._rested(each.id, now)]
+        await self._give_back(known for known in self._rested(platform, now) if not known.shown)
+        owed = {each.id: each for each in await self._store.notices([platform])}
+        shown = {known.notice.id: known.notice for known in self._rested(platform, now) if known.shown}  # only to be written down, while it is held here
+        resting = {known.notice.id for known in self._known.values() if known.until > now}
+        due = [each for each in (shown | owed).values() if each.id not in before | resting]
         for notice in due:
             while len(cards) >= CARDS:
                 await asyncio.wait(set(cards.values()), return_when=asyncio.FIRST_COMPLETED)
-            known = self._known.setdefault(notice.id, _Known())
+            known = self._known.setdefault(notice.id, _Known(notice, platform))
+            known.notice = notice
             task = cards[notice.id] = group.create_task(self._tell(platform, notice, known), name=f"end of {notice.job_id}")
             task.add_done_callback(partial(_gone, cards, notice.id))
             await known.begun.wait()
         return len(due)
 
-    def _rested(self, notice_id: str, now: float) -> bool:
-        known = self._known.get(notice_id)
-        return known is None or known.until <= now
+    def _rested(self, platform: str, now: float) -> list[_Known]:
+        """What is on its way no more, was not told, and may be tried again."""
+        return [each for each in self._known.values() if each.platform == platform and each.until <= now and each.notice.id not in self._cards[platform]]
+
+    async def _mine(self, notice: Notice, known: _Known) -> bool:
+        """Whether no other process tells it while the lease holds. Raises Fault."""
+        if self._store.alone:
+            return True
+        known.held = await self._store.hold(notice.id, LEASE, known.held)
+        return known.held is not None
+
+    async def _give_back(self, all_known: Iterable[_Known]) -> None:
+        """What is held here is owed at once, to whoever tells it. Where the store is away it is, when the lease has run out."""
+        with contextlib.suppress(Fault):
+            for known in [each for each in all_known if each.held is not None]:
+                await self._store.put_off(known.notice.id, timedelta(0), known.held)
+                known.held = None
 
     async def _ended(self, platform: str) -> bool:
         """Wait for the cards on their way; whether there were any."""
@@ -146,7 +172,7 @@ class Outbox:
                 await self._store.placed(notice.job_id, known.receipt)
             if known.card is not None:
                 card, known.card = known.card, None
-                await self._copy(platform, notice, card)
+                await self._copy(platform, notice, card, known)
             await self._store.told(notice.id)
         except Exception as error:
             known.outages += 1
@@ -159,10 +185,18 @@ class Outbox:
             known.begun.set()
 
     async def _shown(self, platform: str, notice: Notice, known: _Known) -> bool:
-        """Whether the member sees it now, or never will; else it was put off. Raises Fault when the store is away."""
-        if notice.job_id in self._pumps:  # what was said last is on its way still: the next need not wait for that
+        """Whether the member sees it now, or never will; else it was put off, or is another process's. Raises Fault when the store is away."""
+        ran = notice.job_id in self._pumps  # what was said last may be on its way still
+        mine = await self._mine(notice, known)
+        if ran:  # the next need not wait for that
             known.begun.set()
             await self._hush(notice.job_id)
+        if not mine:
+            if not known.refusals:  # else they are counted on, should it come back
+                del self._known[notice.id]
+            if ran:
+                await self._mend(platform, notice)
+            return False
         try:
             async with asyncio.timeout(SHOW_TIMEOUT):
                 known.card = await self._put(platform, notice, known)
@@ -177,7 +211,8 @@ class Outbox:
             attempt = notice.attempts + 1
             delay = self.delay(attempt)
             log.warning("outbox.put_off", job=notice.job_id, platform=platform, attempt=attempt, seconds=round(delay, 1), error=repr(error))
-            await self._store.put_off(notice.id, timedelta(seconds=delay))
+            await self._store.put_off(notice.id, timedelta(seconds=delay), known.held)
+            known.held = None
             return False
         known.shown = True
         return True
@@ -197,14 +232,24 @@ class Outbox:
             known.receipt = await show(notice.reply_to, card, notice.receipt)
         return card
 
-    async def _copy(self, platform: str, notice: Notice, card: Card) -> None:
+    async def _mend(self, platform: str, notice: Notice) -> None:
+        """Another process shows the end, and our last word of progress may have come after it: change that message once more."""
+        if notice.receipt is None:
+            return
+        try:
+            async with asyncio.timeout(SHOW_TIMEOUT):
+                await self._adapters[platform].show(notice.reply_to, await self._render(notice.job_id), notice.receipt)
+        except Exception as error:  # of whatever kind a platform's library raises: the end itself is owed by the other
+            log.info("outbox.not_mended", job=notice.job_id, platform=platform, error=repr(error))
+
+    async def _copy(self, platform: str, notice: Notice, card: Card, known: _Known) -> None:
         """The pictures once more as a letter to their owner, where they like that. A courtesy: what does not work is not tried again."""
         if self._wants_copy is None or card.status is not Status.DONE or card.visibility is not Visibility.PUBLIC or not notice.reply_to.user:
             return
         if not notice.reply_to.can_post:
             return
         try:
-            if not await self._wants_copy(notice.job_id):
+            if not await self._wants_copy(notice.job_id) or not await self._mine(notice, known):
                 return
             async with asyncio.timeout(SHOW_TIMEOUT):
                 await self._adapters[platform].show(notice.reply_to, replace(card, visibility=Visibility.DIRECT), None)
@@ -297,7 +342,9 @@ def _gone(cards: dict[str, asyncio.Task[None]], notice_id: str, _: asyncio.Task[
 class _Known:
     """What this process knows of an end that it has not told yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, notice: Notice, platform: str) -> None:
+        self.notice, self.platform = notice, platform
+        self.held: datetime | None = None  # until when no other process tells it
         self.begun = asyncio.Event()  # the next card may be begun
         self.refusals = 0
         self.outages = 0  # of the database, after it was shown or instead

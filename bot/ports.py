@@ -6,7 +6,7 @@ suite over every implementation of each.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -34,7 +34,7 @@ from bot.domain import (
     Submission,
     Wallet,
 )
-from bot.domain.moderation import Ban, Case, Decision, Entry, Letter, Record, Report, Stats
+from bot.domain.moderation import Ban, Case, Decision, Entry, Letter, Plan, Record, Report, Stats
 from engine.api import Capabilities
 
 
@@ -45,10 +45,7 @@ class Studio(Protocol):
         """How to acknowledge: in memory, no I/O, a few ms. A mistake in the words comes back as a private card in the Ack."""
 
     async def handle(self, event: Inbound) -> Card:
-        """Do it, once a delivery id, and return the card to show now (a placeholder for a job: "queued, 3rd, about 20 s").
-
-        A UserError becomes a private card, a fault an apology: this never raises for a member's doing.
-        """
+        """Do it, once a delivery id; the card to show now (a job's: "queued, 3rd"). Never raises: a UserError is a private card, a fault an apology."""
 
     def read(self, actor: Actor, text: str) -> Reading:
         """Live grammar hints for words being typed."""
@@ -79,6 +76,9 @@ class Studio(Protocol):
 
     async def wallet(self, actor: Actor) -> Wallet:
         """The actor's wallet, refilled until now."""
+
+    def wallet_at_hand(self, actor: Actor) -> Wallet | None:
+        """The actor's wallet as a `brief` command that was taken a moment ago has left it, once; None for one that must be read."""
 
     async def load(self) -> Load: ...
 
@@ -211,10 +211,7 @@ class Store(Memos, Protocol):
     async def load(self) -> Load: ...
 
     async def position(self, job_id: str) -> tuple[int, float] | None:
-        """(how many will start before it, credits of work ahead of it, the running included); None unless queued.
-
-        Work is in full credits: what a relaxed job costs is less.
-        """
+        """(how many will start before it, credits of work ahead, the running included and relaxed jobs in full); None unless queued."""
 
     # -- what is owed to members
     async def placed(self, job_id: str, receipt: Receipt) -> None:
@@ -229,10 +226,17 @@ class Store(Memos, Protocol):
     async def notices(self, platforms: Sequence[str], limit: int = 50) -> tuple[Notice, ...]:
         """What is owed now, oldest first; backed off ones excluded."""
 
+    @property
+    def alone(self) -> bool:
+        """Whether no other process can have this database open meanwhile: SQLite, whose data directory is locked. Then nothing need be held."""
+
+    async def hold(self, notice_id: str, lease: timedelta, held: datetime | None = None) -> datetime | None:
+        """Tell it, and nobody else until then (None: not due, or another's). `held`: what this returned before, to hold it longer. Under an hour."""
+
     async def told(self, notice_id: str) -> None: ...
 
-    async def put_off(self, notice_id: str, delay: timedelta) -> None:
-        """Try that notice again later (attempts + 1). An hour at most: what is due later than that is owed now, since a clock was set back."""
+    async def put_off(self, notice_id: str, delay: timedelta, held: datetime | None = None) -> None:
+        """Owe it later, an hour at most: beyond that a clock was set back (attempts + 1). `held`: only while it is still held until then."""
 
     # -- queries
     async def shown(self, job_id: str) -> Shown:
@@ -250,10 +254,7 @@ class Store(Memos, Protocol):
         """A job (the oldest this actor may see: not private, or their own) that has this picture; uploads used as sources count with index -2."""
 
     async def look_alikes(self, fingerprint: str, actor_key: str, *, within: int) -> tuple[Job, Artifact] | None:
-        """The picture this actor may see (not private, or their own) whose fingerprint differs in the fewest bits, at most `within` of 64.
-
-        Of several the oldest; the newest 200,000 pictures are compared.
-        """
+        """Of the newest 200,000 pictures this actor may see the oldest of those that differ in the fewest bits, at most `within` of 64."""
 
     async def wallet(self, actor_key: str, *, cap: float, per_hour: float) -> Wallet:
         """Refilled until now; a full one for a newcomer."""
@@ -309,16 +310,12 @@ class Store(Memos, Protocol):
     async def forget(self, actor_key: str) -> int:
         """Everything of a member's goes: words, names, pictures, places, preferences, styles, lists, offers; returns how many jobs they had.
 
-        What waits or runs is cancelled (the caller does it first, so that nothing goes on being drawn). What is left is numbers under a
-        pseudonym: the ledger, and the wallet, which is the member's again when they come back, so that forgetting refills nothing.
+        What waits or runs is cancelled, by the caller before. Numbers stay, under a pseudonym: the ledger, and the wallet, theirs again when they come back.
         """
 
     # -- housekeeping
-    async def retire(self, older_than: timedelta | None) -> int:
-        """Delete ended jobs past the retention that nobody marked as favourite (None keeps them all), and what is kept besides for a while only.
-
-        Returns how many jobs.
-        """
+    async def retire(self, older_than: timedelta | None, *, audit: timedelta | None = None) -> int:
+        """Delete ended jobs past the retention that are nobody's favourite, and old lines of the audit log (None keeps all); returns how many jobs."""
 
     async def referenced(self, digests: Iterable[str]) -> frozenset[str]:
         """Which of these pictures a job (as artifact, source or input) or an offer still needs."""
@@ -333,8 +330,8 @@ class CaseBook(Protocol):
     def alias(self, actor_key: str) -> str:
         """Always the same, and no way back. In memory."""
 
-    async def open(self, case: Case, report: Report | None = None) -> tuple[Case, bool]:
-        """The case of that target, which may be there and decided already; whether this opened it, or added a first report of that member's to it."""
+    async def open(self, case: Case, report: Report | None = None, *, most: int = 0, letter: Letter | None = None) -> tuple[Case, bool]:
+        """The case of that target, which may be decided already; whether this opened or joined it: then `letter` is owed. Refused past `most` (0: any)."""
 
     async def case(self, case_id: str) -> Case:
         """Raises NotFound."""
@@ -347,9 +344,7 @@ class CaseBook(Protocol):
 
     async def record(self, owner: str, actor_key: str) -> Record: ...
 
-    async def decide(
-        self, case: Case, decision: Decision, entry: Entry, *, hide: Sequence[str] = (), bans: bool = False, letters: Sequence[Letter] = ()
-    ) -> bool:
+    async def decide(self, case: Case, made: Decision, entry: Entry, *, hide: Sequence[str] = (), bans: bool = False, letters: Sequence[Letter] = ()) -> bool:
         """Decide it, write it down, hide these jobs, ban its member for good, owe these letters: at once. False when it was decided before."""
 
     async def allowed(self, case: Case) -> bool:
@@ -363,14 +358,17 @@ class CaseBook(Protocol):
     async def unban(self, owner: str, actor_key: str, entry: Entry) -> bool:
         """False when there was none; then nothing is written down."""
 
+    async def choose(self, owner: str, plan: Plan, entry: Callable[[Mapping[str, Any], Mapping[str, Any]], Entry]) -> Mapping[str, Any]:
+        """Change settings by `plan`, and write down what `entry` makes of those before and after, at once; all there are now. Two at once lose nothing."""
+
     async def write_down(self, entry: Entry, letters: Sequence[Letter] = ()) -> None:
         """In the audit log; what is owed for it with it."""
 
     async def log(self, owner: str, *, before: str | None = None, limit: int = 20) -> tuple[Entry, ...]:
         """The audit log of a server, newest first."""
 
-    async def jobs_in(self, place: Place, *, actor_key: str = "", since: timedelta | None = None, limit: int) -> tuple[str, ...]:
-        """Ended jobs that were asked for on that server, newest first."""
+    async def jobs_in(self, place: Place, *, actor_key: str = "", since: timedelta | None = None, limit: int, ended: bool = True) -> tuple[str, ...]:
+        """Jobs that were asked for on that server, newest first: those that have ended, or those that wait or run."""
 
     async def stands(self, job_id: str) -> tuple[Receipt, ...]:
         """Every message that shows the job, or showed it: where it was asked for, and where somebody had it shown."""
@@ -383,14 +381,17 @@ class CaseBook(Protocol):
     async def post(self, letters: Sequence[Letter]) -> None:
         """Owe these."""
 
-    async def due(self, limit: int = 50) -> tuple[Letter, ...]:
-        """Letters that are owed now, oldest first."""
+    async def due(self, limit: int = 50, platforms: Sequence[str] | None = None) -> tuple[Letter, ...]:
+        """Letters that are owed now, oldest first, also those that somebody is sending; on these platforms (None: on all)."""
 
-    async def told(self, letter: Letter, receipt: Receipt | None) -> None:
-        """A case's card stands at `receipt` from now on."""
+    async def claim(self, letter_id: str, lease: timedelta) -> Letter | None:
+        """Send it, and nobody else while the lease holds (attempts + 1). None: not due any more, or somebody sends it or another about the same case."""
 
-    async def put_off(self, letter_id: str, delay: timedelta) -> None:
-        """Try that letter again later (attempts + 1)."""
+    async def told(self, letter: Letter, receipt: Receipt | None, *, undelivered: bool = False) -> None:
+        """It is not owed any more. A case's card stands at `receipt` from now on. `undelivered`: nobody took it."""
+
+    async def put_off(self, letter: Letter, delay: timedelta, *, undelivered: bool = False) -> None:
+        """Try it again later, unless somebody else claimed it meanwhile. A day at most. `undelivered`: its place is closed."""
 
     async def tidy(self) -> None:
         """Forget what nobody asks for any more: cases decided half a year ago, told letters, bans that ran out. The audit log stays."""

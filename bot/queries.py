@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
@@ -55,6 +56,7 @@ class Queries:
         self.catalogues, self.limits, self.clock, self.url = catalogues, limits, clock, public_url or ""
         self.watts = watts
         self.at_hand: OrderedDict[str, Job] = OrderedDict()
+        self._wallets: OrderedDict[str, Wallet] = OrderedDict()
 
     # -- one job
 
@@ -140,6 +142,16 @@ class Queries:
         """A job that is at hand, if this actor may see it."""
         job = self.at_hand.get(job_id)
         return job if job is not None and may_see(actor, job) else None
+
+    def keep_wallet(self, actor: Actor, wallet: Wallet) -> None:
+        """For whoever answers this member in a moment."""
+        self._wallets[actor.key] = replace(wallet, cap=self.limits.cap, per_hour=self.limits.per_hour)
+        if len(self._wallets) > REMEMBERED:
+            self._wallets.popitem(last=False)
+
+    def wallet_at_hand(self, actor: Actor) -> Wallet | None:
+        """See `bot.ports.Studio.wallet_at_hand`."""
+        return self._wallets.pop(actor.key, None)
 
     # -- where cards stand
 

@@ -33,12 +33,17 @@ SETTLE = 0.5
 LONGEST_PAUSE = 30.0  #: seconds, between attempts while the database or the engine is away
 
 
+async def _never() -> bool:
+    return False
+
+
 class Queue:
     """Claims, draws, keeps leases, recovers.
 
     `worker` names this process's claims; unique among processes that share a Postgres. `lease`: how long a silent process keeps its jobs; leases are
     renewed three times as often. `poll`: how often to look for work nobody called `wake` for (another process's, or one handed back).
-    `changed` hears of jobs that this class moved by itself (claimed jobs are the workshop's to announce).
+    `changed` hears of jobs that this class moved by itself (claimed jobs are the workshop's to announce). `held`: whether nothing may be begun just now,
+    asked before each claim (`bot.pausing`); what waits keeps its place meanwhile. Raises Fault as the store does.
     """
 
     def __init__(
@@ -52,8 +57,10 @@ class Queue:
         poll: timedelta = timedelta(seconds=2),
         changed: Callable[[Job], None] = lambda job: None,
         jitter: Callable[[], float] = random.random,
+        held: Callable[[], Awaitable[bool]] = _never,
     ) -> None:
         self._store, self._engine, self._draw, self._worker, self._lease = store, engine, draw, worker, lease
+        self._held = held
         self._poll, self._changed, self._jitter = poll.total_seconds(), changed, jitter
         self._drawing: dict[str, asyncio.Task[None]] = {}
         self._awake = asyncio.Event()
@@ -137,7 +144,7 @@ class Queue:
             if probing and await _happens(self._leaving, self._backoff(self._deaths)):
                 break
             try:
-                job = await self._store.claim(self._worker, self._lease)
+                job = None if await self._held() else await self._store.claim(self._worker, self._lease)
             except Fault as fault:
                 outages += 1
                 log.warning("queue.outage", during="claim", attempt=outages, error=str(fault))

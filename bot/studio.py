@@ -67,6 +67,9 @@ class WordUpStudio(Drawing):
                 raise
             return _ack(quiet=True)  # the answer says why, or takes it: another process may have allowed it a moment ago
         _need_old_enough(event, self.limits.account_days, self.clock())
+        if self.pausing.at_hand.paused and _is_work(event):
+            return _ack(quiet=True)  # the answer says so, unless it was taken back a moment ago
+        self.looks.greet(event)
         match event:
             case Command(name=name) if name in COMMANDS:
                 return COMMANDS[name].greet(self, event)
@@ -107,6 +110,11 @@ class WordUpStudio(Drawing):
 
     async def handle(self, event: Inbound) -> Card:
         """See `bot.ports.Studio.handle`."""
+        async with self.uploads.settled(self.store.referenced):
+            return await self._answered(event)
+
+    async def _answered(self, event: Inbound) -> Card:
+        """The answer, whatever happens."""
         try:
             standing = await self.wishes.of(event.actor, event.place)
             event = _in_their_language(event, standing)
@@ -126,15 +134,18 @@ class WordUpStudio(Drawing):
             event = command
         _need_allowed(event, standing)
         _need_old_enough(event, self.limits.account_days, self.clock())
-        match event:
-            case Submit():
-                return await forms.submitted(self, event, forms.action_of(event))
-            case Command():
-                return await COMMANDS[event.name].run(self, event)
-            case Press():
-                return await self._pressed(event, presses.action_of(event.action), standing)
-            case Reaction():
-                return await self._act(event, presses.reaction_of(event))
+        if _is_work(event) and (await self.pausing.read()).paused:
+            raise Refused("refused.house_paused")
+        with self.looks.turn(event):
+            match event:
+                case Submit():
+                    return await forms.submitted(self, event, forms.action_of(event))
+                case Command():
+                    return await COMMANDS[event.name].run(self, event)
+                case Press():
+                    return await self._pressed(event, presses.action_of(event.action), standing)
+                case Reaction():
+                    return await self._act(event, presses.reaction_of(event))
 
     def _need_welcome(self, event: Inbound) -> None:
         """Everybody's own affairs stay open to who is banned. Raises Refused."""
@@ -249,19 +260,21 @@ def _need_allowed(event: Inbound, standing: Standing) -> None:
 def _need_old_enough(event: Inbound, days: int, now: datetime) -> None:
     """Accounts made a moment ago, each with a full wallet, get no work done; everything else is theirs as everybody's. Raises Refused."""
     left = until_old_enough(event.actor, days, now)
-    if left is None:
-        return
+    if left is not None and _is_work(event):
+        raise Refused("refused.too_new", days=days, wait=left.total_seconds())
+
+
+def _is_work(event: Inbound) -> bool:
+    """Whether it keeps the machine busy, rather than being shown or settled. Raises UserError for what nobody knows."""
     match event:
         case Command():
-            is_work = event.name in _WORK
+            return event.name in _WORK
         case Submit():
-            is_work = forms.action_of(event).verb not in (Verb.ASK, Verb.REPORT)
+            return forms.action_of(event).verb not in (Verb.ASK, Verb.REPORT)
         case Press():
-            is_work = presses.action_of(event.action).verb in _BOUND
+            return presses.action_of(event.action).verb in _BOUND
         case Reaction():
-            is_work = presses.reaction_of(event).verb in _BOUND
-    if is_work:
-        raise Refused("refused.too_new", days=days, wait=left.total_seconds())
+            return presses.reaction_of(event).verb in _BOUND
 
 
 def _words_of(event: Inbound) -> str:

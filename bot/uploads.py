@@ -1,34 +1,36 @@
-"""Pictures members send: decoded, checked and written anew before anything else sees them. Called by `bot.studio`.
+"""Pictures members send: decoded, checked and written anew before anything else sees them. Called by `bot.studio` and `wordup verify`.
 
-No stranger's bytes are decoded in this process: children do that (`bot.decoding`), one picture at a time each, and are kept for the next. What comes back
-are plain pixels, written as a PNG here, so that no file of a child's is ever decoded either: one that was taken over hands on a wrong picture at worst. One
-that dies of a picture, or takes too long over it, costs that picture alone; where none can be started, pictures are refused.
+No stranger's bytes are decoded in this process: children do that (`bot.apart`, running `bot.decoding`), one picture at a time each, and are kept for the
+next. What comes back are plain pixels, written as a PNG here, so that no file of a child's is ever decoded either: one that was taken over hands on a wrong
+picture at worst. One that dies of a picture, or takes too long over it, costs that picture alone; where none can be started, pictures are refused.
+
+What is drawn from is stored; what is only looked at is not, and what was to be drawn from and is not needed after all is removed at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
-import os
-import subprocess
-import sys
-import threading
-import weakref
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from queue import Empty, LifoQueue
-from typing import IO, cast
 
 import structlog
 from PIL import Image
 
-from bot.decoding import ANSWER, MAX_CLAIM, READY, TASK, Ask, Said
+from bot import apart
+from bot.apart import Fallen
+from bot.decoding import ANSWER, MAX_CLAIM, TASK, Ask, Said
 from bot.domain import Upload
 from bot.errors import BadPicture
 from bot.ports import Blobs
 from bot.prompts import Source
 from engine import codec
+
+__all__ = ["MAX_BYTES", "MAX_EDGE", "MAX_MEGAPIXELS", "Admit", "Answer", "Child", "Decoders", "Fallen", "Picture", "Uploads"]
 
 log = structlog.get_logger(__name__)
 
@@ -37,12 +39,12 @@ MAX_MEGAPIXELS = codec.MAX_PIXELS // 1_000_000
 MAX_EDGE = 2048  #: pixels; larger ones are scaled down
 MAX_TEXT = 4 * MAX_CLAIM  #: bytes of UTF-8
 CHILDREN = 2  #: pictures decoded at once
-START, PATIENCE = 60.0, 40.0  #: seconds that a child may take to start, and for one picture on a busy machine, whatever its processor time
-_PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from bot.decoding import main; main()"
+PATIENCE = 40.0  #: seconds that a child may take for one picture on a busy machine, whatever its processor time
+_PROGRAM = apart.program("bot.decoding")
 
+_STORED: ContextVar[list[str] | None] = ContextVar("stored", default=None)  #: digests, of the event that is being answered
 
-class Fallen(Exception):
-    """The child died of it, or was ended because it took too long."""
+Admit = Callable[[bytes], Awaitable[None]]  #: looks at a PNG, and raises what keeps it from being used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,107 +61,59 @@ class Answer:
         return out.getvalue()
 
 
-class Child:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What came of a member's file."""
+
+    png: bytes  #: the pixels and nothing else
+    width: int
+    height: int
+
+
+class Child(apart.Child):
     """One process that decodes. `ask` is called by one thread at a time, and believes nothing of what comes back but its size."""
 
     def __init__(self) -> None:
         """Raises OSError when it does not start, or cannot be confined."""
-        # An environment without our secrets, a session of its own (Ctrl-C is meant for us), no open files but the pipes, modules from where ours are.
-        environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(  # noqa: S603 (our own module, by our own interpreter)
-            [sys.executable, "-I", "-c", _PROGRAM, *(each or os.getcwd() for each in sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            cwd=os.sep,
-            start_new_session=True,
-        )
-        self._process = process
-        self.end = weakref.finalize(self, _end, process)  # also when this program ends, or forgot about it
-        self._to, self._from = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)  # both are pipes
-        with self._patient(START):
-            ready = self._from.read(len(READY))
-        if ready != READY:
-            self.end()
-            raise OSError("the process that decodes pictures does not start")
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def lives(self) -> bool:
-        return self._process.poll() is None
+        super().__init__(_PROGRAM, "decodes pictures")
 
     def ask(self, ask: Ask, data: bytes, edge: int = MAX_EDGE) -> Answer:
         """Raises Fallen, after which it is gone."""
-        try:
-            with self._patient(PATIENCE):
-                self._to.write(TASK.pack(ask, edge, len(data)) + data)
-                self._to.flush()
-                said, width, height, length = ANSWER.unpack(_exactly(self._from, ANSWER.size))
-                pixels = ask is Ask.PICTURE and said == Said.DONE
-                if (pixels and not (0 < width <= edge and 0 < height <= edge)) or (length != 3 * width * height if pixels else length > MAX_TEXT):
-                    raise ValueError("nonsense")
-                return Answer(said=Said(said), width=width, height=height, data=_exactly(self._from, length))
-        except (OSError, EOFError, ValueError) as error:
-            self.end()
-            raise Fallen(f"ended with {self._process.returncode}") from error
 
-    def _patient(self, seconds: float) -> _Watch:
-        return _Watch(self._process, seconds)
+        def answer(read: Callable[[int], bytes]) -> Answer:
+            said, width, height, length = ANSWER.unpack(read(ANSWER.size))
+            pixels = ask is Ask.PICTURE and said == Said.DONE
+            if (pixels and not (0 < width <= edge and 0 < height <= edge)) or (length != 3 * width * height if pixels else length > MAX_TEXT):
+                raise ValueError("nonsense")
+            return Answer(said=Said(said), width=width, height=height, data=read(length))
+
+        return self.exchange(TASK.pack(ask, edge, len(data)) + data, answer, PATIENCE)
 
 
-class _Watch:
-    """Kills the process when what is done inside takes too long: the pipe then ends, and whoever reads it is free."""
-
-    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
-        self._timer = threading.Timer(seconds, process.kill)
-        self._timer.daemon = True
-
-    def __enter__(self) -> None:
-        self._timer.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-
-
-class Decoders:
-    """Children that are kept while they live. Any thread may ask; as many children as threads ask at once."""
+class Decoders(apart.Kept[Child]):
+    """As many as pictures are decoded at once."""
 
     def __init__(self) -> None:
-        self._idle: LifoQueue[Child] = LifoQueue()
-        self._closed = False
+        super().__init__(Child)
 
     def ask(self, ask: Ask, data: bytes, edge: int = MAX_EDGE) -> Answer:
         """Raises Fallen; OSError when no child can be started."""
-        child = self._kept() or Child()
-        answer = child.ask(ask, data, edge)
-        self._idle.put(child)
-        if self._closed:
-            self.close()
-        return answer
+        return self.using(lambda child: child.ask(ask, data, edge))
 
-    def _kept(self) -> Child | None:
-        """One that waits, and did not die meanwhile (where memory is short, the system ends whom it likes)."""
-        while True:
-            try:
-                child = self._idle.get_nowait()
-            except Empty:
-                return None
-            if child.lives:
-                return child
-            child.end()
-
-    def close(self) -> None:
-        """End those that wait for work, and each that works as soon as it is done."""
-        self._closed = True
-        while True:
-            try:
-                self._idle.get_nowait().end()
-            except Empty:
-                return
+    def picture(self, data: bytes) -> Picture:
+        """A stranger's file, written anew from its pixels. Blocking. Raises BadPicture; OSError when no child can be started."""
+        if len(data) > MAX_BYTES:
+            raise BadPicture("error.picture_too_heavy", limit=MAX_BYTES // 1_000_000)
+        try:
+            answer = self.ask(Ask.PICTURE, data)
+        except Fallen as error:
+            log.warning("upload.fallen", reason=str(error), bytes=len(data))
+            raise BadPicture("error.picture_unreadable") from error
+        if answer.said is Said.TOO_LARGE:
+            raise BadPicture("error.picture_too_large", pixels=MAX_MEGAPIXELS)
+        if answer.said is Said.UNREADABLE:
+            raise BadPicture("error.picture_unreadable")
+        return Picture(png=answer.png(), width=answer.width, height=answer.height)
 
 
 class Uploads:
@@ -167,19 +121,53 @@ class Uploads:
         self._blobs = blobs
         self._pool = ThreadPoolExecutor(max_workers=CHILDREN, thread_name_prefix="uploads")
         self._decoders = Decoders()
+        self._held: Counter[str] = Counter()  # digests, by how many events that are being answered have stored them
+        self._settling = asyncio.Lock()  # between "nobody needs it" and its end nobody stores it
 
-    async def keep(self, upload: Upload, admit: Callable[[bytes], Awaitable[None]] | None = None) -> Source:
-        """Check and store it; `admit` looks at it before that. Raises BadPicture; OSError when nothing could be decoded or stored; what `admit` raises."""
-        if len(upload.data) > MAX_BYTES:
-            raise BadPicture("error.picture_too_heavy", limit=MAX_BYTES // 1_000_000)
-        try:
-            png, width, height = await asyncio.get_running_loop().run_in_executor(self._pool, self._read, upload.data)
-        except Fallen as error:
-            log.warning("upload.fallen", reason=str(error), bytes=len(upload.data))
-            raise BadPicture("error.picture_unreadable") from error
+    async def read(self, upload: Upload, admit: Admit | None = None) -> Picture:
+        """Check it and hand it back, stored nowhere; `admit` looks at it before that. Raises BadPicture; OSError when nothing could be decoded; as `admit`."""
+        picture = await asyncio.get_running_loop().run_in_executor(self._pool, self._decoders.picture, upload.data)
         if admit is not None:
-            await admit(png)
-        return Source(digest=await self._blobs.put(png), width=width, height=height)
+            await admit(picture.png)
+        return picture
+
+    async def keep(self, upload: Upload, admit: Admit | None = None) -> Source:
+        """The same for what is drawn from: it is stored. Raises as `read`; OSError when it could not be stored."""
+        picture = await self.read(upload, admit)
+        async with self._settling:
+            digest = await self._blobs.put(picture.png)
+            if (stored := _STORED.get()) is not None:
+                stored.append(digest)
+                self._held[digest] += 1
+        return Source(digest=digest, width=picture.width, height=picture.height)
+
+    @asynccontextmanager
+    async def settled(self, needed: Callable[[Iterable[str]], Awaitable[Collection[str]]]) -> AsyncIterator[None]:
+        """While an event is answered: of what was stored for it only what is `needed` afterwards stays, by a job or an offer.
+
+        Refused words would fill the disk otherwise: they cost nothing. (A second process that stores the very same picture in that moment may find it gone;
+        its member is told, and pays nothing.)
+        """
+        stored: list[str] = []
+        token = _STORED.set(stored)
+        try:
+            yield
+        finally:
+            _STORED.reset(token)
+            if stored:
+                await self._settle(stored, needed)
+
+    async def _settle(self, stored: Sequence[str], needed: Callable[[Iterable[str]], Awaitable[Collection[str]]]) -> None:
+        async with self._settling:
+            self._held.subtract(stored)
+            loose = {each for each in stored if self._held[each] <= 0}
+            for each in loose:
+                del self._held[each]
+            try:
+                if gone := loose - set(await needed(loose)):
+                    await self._blobs.delete(gone)
+            except Exception:  # whatever the database or the disk has: what nobody needs is collected later
+                log.warning("upload.not_removed", pictures=len(loose), exc_info=True)
 
     async def claims(self, data: bytes) -> str:
         """The parameters that a PNG says it was made with; empty where it says nothing. Nobody vouches for them. Raises OSError."""
@@ -189,34 +177,6 @@ class Uploads:
             return ""
         return told.data.decode("utf-8", "replace")
 
-    def _read(self, data: bytes) -> tuple[bytes, int, int]:
-        """(PNG, width, height). Raises BadPicture, Fallen, OSError."""
-        answer = self._decoders.ask(Ask.PICTURE, data)
-        if answer.said is Said.TOO_LARGE:
-            raise BadPicture("error.picture_too_large", pixels=MAX_MEGAPIXELS)
-        if answer.said is Said.UNREADABLE:
-            raise BadPicture("error.picture_unreadable")
-        return answer.png(), answer.width, answer.height
-
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._decoders.close()
-
-
-def _exactly(source: IO[bytes], count: int) -> bytes:
-    """Raises EOFError."""
-    data = source.read(count)
-    if len(data) != count:
-        raise EOFError
-    return data
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            try:
-                pipe.close()
-            except OSError:  # what was still to be written to it
-                continue

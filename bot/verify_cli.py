@@ -1,6 +1,7 @@
 """`wordup verify FILE`: was this picture made here, by whom, from which words? For the operator; `bot.cli` adds the command.
 
-By the manifest in the file, then by its digest, then by its fingerprint. It reads the database beside a running bot and changes nothing.
+By the manifest in the file, then by its digest, then by its fingerprint. It reads the database beside a running bot and changes nothing. The file may be
+anybody's: its manifest and its pixels are read by processes apart, as the bot reads them.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Annotated, Any
 import typer
 
 from bot.domain import Artifact, Job
-from bot.errors import BotError
+from bot.errors import BadPicture, BotError
 from bot.provenance import NEAR, Provenance, distance
 from bot.settings import Settings
+from bot.uploads import Decoders
 
 
 def add_to(app: typer.Typer, settings: Callable[[], Settings]) -> None:
@@ -57,13 +59,25 @@ async def look(settings: Settings, provenance: Provenance, data: bytes, say: Cal
         doubts = () if claim is None else (say("verify.foreign", issuer=claim.issuer),) if claim.state == "valid" else (say("verify.broken"),)
         if found := await records.find_picture(hashlib.sha256(data).hexdigest()):
             return True, (say("verify.made_here"), *facts(*found, say))
-        mark = await provenance.fingerprint(data)
+        mark = await _looks(provenance, data)
         if found := await records.look_alikes(mark, NEAR):
             return True, (*doubts, say("verify.looks_like", bits=distance(mark, found[1].fingerprint)), *facts(*found, say, by_looks=True))
         return False, (*doubts, say("verify.unknown"))
     finally:
         provenance.close()
         await records.aclose()
+
+
+async def _looks(provenance: Provenance, data: bytes) -> str:
+    """The fingerprint of a stranger's picture; empty where it cannot be read. Raises OSError where nothing could be decoded."""
+    decoders = Decoders()
+    try:
+        picture = await asyncio.to_thread(decoders.picture, data)
+    except BadPicture:
+        return ""
+    finally:
+        decoders.close()
+    return await provenance.fingerprint(picture.png)
 
 
 def facts(job: Job, picture: Artifact, say: Callable[..., Any], *, by_looks: bool = False) -> tuple[str, ...]:

@@ -115,7 +115,7 @@ class Wishes:
     async def start(self) -> None:
         """Read what everybody prefers: most prefer nothing."""
         for owner, found in (await self._store.all_preferences()).items():
-            self._keep(owner, found)
+            self.keep(owner, found)
 
     def at_hand(self, actor: Actor, place: Place) -> Standing:
         """In memory alone: what another process changed within the last moments may be missing."""
@@ -127,7 +127,7 @@ class Wishes:
 
     async def change(self, owner: str, changes: Mapping[str, Any]) -> None:
         """A value of None takes one back."""
-        self._keep(owner, await self._store.prefer(owner, changes))
+        self.keep(owner, await self._store.prefer(owner, changes))
 
     def forget(self, owner: str) -> None:
         self._kept.pop(owner, None)
@@ -141,10 +141,11 @@ class Wishes:
         when, found = self._kept.get(owner, (None, {}))
         if when is None or not timedelta(0) <= self._clock() - when < FRESH:
             found = await self._store.preferences(owner)
-            self._keep(owner, found)
+            self.keep(owner, found)
         return found
 
-    def _keep(self, owner: str, found: Mapping[str, Any]) -> None:
+    def keep(self, owner: str, found: Mapping[str, Any]) -> None:
+        """What the store has just said that this owner prefers."""
         self._kept[owner] = (self._clock(), found)
         if not found and len(self._kept) > _REMEMBERED:  # what is kept for nothing but the moment
             self._kept = {each: kept for each, kept in self._kept.items() if kept[1]}

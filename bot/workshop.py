@@ -16,12 +16,14 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
+from PIL import Image
 
-from bot import grid
+from bot import grid, memory
 from bot.board import Board
 from bot.domain import CLIP, GRID, Artifact, Job, Said
 from bot.errors import Fault
 from bot.gate import Policy, asked_of, from_outside, stricter
+from bot.gate.licence import forbids_alone, under
 from bot.gate.output import Held, OutputGate
 from bot.ports import Blobs, Store
 from bot.provenance import Provenance
@@ -30,6 +32,7 @@ from engine.api import (
     BadNumbers,
     Engine,
     EngineDied,
+    EngineStats,
     Frame,
     ImagineRequest,
     ModelCorrupt,
@@ -41,6 +44,7 @@ from engine.api import (
     Seen,
     UnsupportedOperation,
 )
+from engine.codec import encode_png
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +53,8 @@ T = TypeVar("T")
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 LOOKED_AT = 9  #: pictures of a job that the image-text model is asked about
-LOOK = 2.0  #: seconds it may take, all together
+LOOK = 2.0  #: seconds it may take, all together, waiting for its turn included
+IDLE = 0.5  #: seconds between looks at whether nothing is drawn
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  #: seconds between attempts to write down how a job ended, doubling
 PATIENCE = 60.0  #: seconds of such pauses, all together: longer than a database is usually away, and what was drawn is not drawn again
 
@@ -77,6 +82,8 @@ class Workshop:
         self._provenance, self._output, self._policy = provenance, output, policy
         self._store, self._blobs, self._engine, self._board, self._worker, self._look = store, blobs, engine, board, worker, look
         self._jitter = jitter
+        self._looks = asyncio.Lock()
+        self._look_took = 0.0  # seconds a picture, the last time
         self._late = set[asyncio.Task[tuple[Seen, ...]]]()  # looks that were given up, until they have ended
 
     async def draw(self, job: Job) -> None:
@@ -136,13 +143,20 @@ class Workshop:
         """What was drawn, and whether it is to be shown behind a click. Raises Held where nobody may see it, and what the engine raises."""
         if self._output is None:
             return await self._engine.run(job.request, inputs, report), False
-        policy, outside = await self._patiently(job, lambda: self._rules(job))
-        asked = asked_of(job.request, job.words, photograph=outside)
-        veiled = policy.sexual != job.sexual and self._output.reread(asked, policy)  # stricter by now
+        place, outside = await self._patiently(job, lambda: self._rules(job))
+        can = self._engine.capabilities(job.request.model)
+        asked, policy = asked_of(job.request, job.words, photograph=outside), under(place, can.refuses)
+        veiled = place.sexual != job.sexual and await self._output.reread(asked, place)  # stricter by now
+        await self._output.hold_to(asked, can)
         show = _without_previews(report) if veiled else report
         async with self._output.previews(show, asked, policy, job.request.rows) as seen:
             result = await self._engine.run(job.request, inputs, seen)
-        hidden = await self._output.check([frame.png for frame in result.frames], asked, policy, clip=result.clip)
+        try:
+            hidden = await self._output.check([frame.png for frame in result.frames], asked, policy, clip=result.clip)
+        except Held as held:
+            if held.verdict is not None and forbids_alone(held.verdict, place, asked):
+                raise Held(held.verdict, can.title or can.model) from None
+            raise
         return result, hidden or veiled
 
     async def _rules(self, job: Job) -> tuple[Policy, bool]:
@@ -189,7 +203,8 @@ class Workshop:
         try:
             if "describe" not in self._engine.capabilities(model).operations:
                 return ()
-            looking = asyncio.ensure_future(self._engine.look(model, [frame.png for frame in frames[:LOOKED_AT]]))
+            until = asyncio.get_running_loop().time() + self._look
+            looking = asyncio.ensure_future(self._turn(model, [frame.png for frame in frames[:LOOKED_AT]], until))
             try:
                 done, _ = await asyncio.wait({looking}, timeout=self._look)
             finally:
@@ -201,6 +216,39 @@ class Workshop:
         if not done:
             log.debug("job.not_looked_at", job=job.id, error="no answer in time")
         return tuple(each.prompts[0] if each.prompts else "" for each in found)
+
+    async def _turn(self, model: str, pictures: Sequence[bytes], until: float) -> tuple[Seen, ...]:
+        """One look at a time: where many share the device, none ends in time. Raises TimeoutError where its turn comes too late to end by `until`."""
+        loop = asyncio.get_running_loop()
+        async with self._looks:
+            began = loop.time()
+            if began + self._look_took * len(pictures) > until:
+                self._look_took *= 0.8  # what was slow in a flood need not be so for ever
+                raise TimeoutError("its turn came too late")
+            try:
+                return await self._engine.look(model, pictures)
+            finally:
+                self._look_took = (loop.time() - began) / len(pictures)
+
+    async def warm(self, model: str) -> None:
+        """Once, after the start, when this model is ready and nothing is drawn: let its image-text model be read, and its words be known to it.
+
+        Else the first members' pictures would wait for that in vain. Nothing that goes wrong here is anybody's loss.
+        """
+        try:
+            if "describe" not in self._engine.capabilities(model).operations:
+                return
+            while not _is_idle(self._engine.stats()):  # noqa: ASYNC110  (nobody tells when it is)
+                await asyncio.sleep(IDLE)
+            if memory.is_short():
+                log.info("sight.not_warmed", reason="memory is short")
+                return
+            async with self._looks:
+                began = asyncio.get_running_loop().time()
+                await self._engine.look(model, [encode_png(Image.new("RGB", (64, 64)), "")])
+            log.info("sight.warmed", model=model, seconds=round(asyncio.get_running_loop().time() - began, 1))
+        except Exception as error:
+            log.info("sight.not_warmed", reason=repr(error))
 
     def _let_go(self, looking: asyncio.Task[tuple[Seen, ...]]) -> None:
         """Nobody waits for it any more, even if the device is slow to give it up."""
@@ -251,6 +299,10 @@ def failure(error: Exception, job: Job) -> Said:
 def _without_previews(report: Report) -> Report:
     """How far it is, and nothing of what forms."""
     return lambda progress: report(replace(progress, preview=None))
+
+
+def _is_idle(stats: EngineStats) -> bool:
+    return stats.models_loaded > 0 and stats.rows_in_flight == 0
 
 
 async def _unbroken(verb: Coroutine[Any, Any, T]) -> T:

@@ -44,6 +44,10 @@ class ModelMissing(EngineError):
     """The model is not on the shelf, or its files are not there."""
 
 
+class ModelForbidden(EngineError):
+    """The model's licence forbids the use that is made of it here, so it is not offered."""
+
+
 class ModelCorrupt(EngineError):
     """A model file is truncated or differs from its manifest."""
 
@@ -144,6 +148,11 @@ class Effort:
 STRENGTHS: Mapping[str, float] = {"source": 0.6, "vary_subtle": 0.35, "vary_strong": 0.65, "region": 0.9, "zoom": 0.8, "pan": 0.8, "animate": 0.3}
 
 
+#: Uses that a licence may forbid and that the program can keep from a model (`Capabilities.refuses`): earning money with it; sexual content; sexual or
+#: degrading pictures of real people, also out of pictures that were sent; pictures of real people at all.
+COMMERCIAL, SEXUAL, DEGRADING, PEOPLE = USES = ("commercial", "sexual", "degrading", "people")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What one model can do, and with which numbers. Drives menus, bounds and defaults; needs no torch to read."""
@@ -174,7 +183,8 @@ class Capabilities:
     strengths: Mapping[str, float] = field(default_factory=lambda: dict(STRENGTHS))  #: by what is done with a source, one for each of STRENGTHS
     training_data: str = ""  #: one line of what is known
     memory: int = 0  #: bytes its weights take on the device; 0: unknown
-    forbids: tuple[str, ...] = ()  #: what the licence forbids, one plain sentence each
+    forbids: tuple[str, ...] = ()  #: what the licence forbids, for people to read: "commercial use", one phrase each
+    refuses: frozenset[str] = frozenset()  #: of `USES`: what of it is held to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ program in `engine/cards/`, from which a table inherits by `card = "sdxl-turbo"`
     title = "Pocket"                # what members read
     family = "sd"                   # which pipelines draw it (engine.abilities); by model_index.json when absent
     licence = "MIT"
-    forbids = ["commercial use"]    # what the licence forbids
+    forbids = ["commercial use"]    # what the licence forbids, for people to read
+    refuses = ["commercial"]        # what of it is held to: of "commercial", "sexual", "degrading", "people" (engine.api.USES)
     training_data = "LAION-5B"      # one line of what is known
     hub = "owner/name"              # where `wordup models pull` fetches it
     revision = "462165984030"       # of the hub, for the record
@@ -39,6 +40,7 @@ program in `engine/cards/`, from which a table inherits by `card = "sdxl-turbo"`
     step_cache = 0.0                # first-block cache: the difference below which a step is taken over; 0: off
     examples = ["a fox in the snow, 3d render"]
     image_adapter = "…"             # an IP-Adapter, and image_encoder for it
+    pictures_in_words = false       # image prompts are told in words as well, where nobody says any (engine.wordless)
     sight = "…"                     # an image-text model (transformers' CLIPModel)
     upscaler = "upscaler"           # a super-resolution network (engine.upscale)
     finish = 4                      # finished pictures are shown that many times larger (1, 2, 4), by that network; nothing without one
@@ -65,7 +67,7 @@ from types import MappingProxyType
 from typing import Any
 
 from engine.abilities import ANY_SCHEDULER, EDGE, MULTIPLE, OPERATIONS, SCHEDULERS
-from engine.api import STRENGTHS, Capabilities, Effort, ModelCorrupt
+from engine.api import STRENGTHS, USES, Capabilities, Effort, ModelCorrupt
 
 Table = Mapping[str, Any]
 
@@ -77,9 +79,9 @@ FIELDS: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("scheduler", "dtype", "variant", "quantise", "image_adapter", "image_encoder", "sight", "upscaler"), str),
     **dict.fromkeys(("width", "height", "multiple", "min_edge", "max_edge", "steps", "max_steps", "max_count", "finish"), int),
     **dict.fromkeys(("guidance", "max_guidance", "cost_factor", "pace", "step_cache"), (int, float)),
-    **dict.fromkeys(("forbids", "schedulers", "operations", "examples"), list),
+    **dict.fromkeys(("forbids", "refuses", "schedulers", "operations", "examples"), list),
     **dict.fromkeys(("scheduler_config", "loras", "controls", "draft", "quick", "strengths", "sha256"), dict),
-    **dict.fromkeys(("gated", "compile"), bool),
+    **dict.fromkeys(("gated", "compile", "pictures_in_words"), bool),
     "memory": (int, float, str),
 }
 ALIASES = {
@@ -182,6 +184,7 @@ def capabilities(card: Table, *, family: str, name: str, operations: frozenset[s
         training_data=str(card.get("training_data", "")),
         memory=memory,
         forbids=tuple(map(str, card.get("forbids", ()))),
+        refuses=_refuses(card),
     )
     fits = can.multiple >= 1 and 0 < can.min_edge <= min(width, height) and max(width, height) <= can.max_edge
     if not fits or width % can.multiple or height % can.multiple:
@@ -211,6 +214,14 @@ def _effort(card: Table, key: str) -> Effort | None:
     if lora and lora not in card.get("loras", {}):
         raise ValueError(f"{key}: {lora!r} is not among loras")
     return Effort(steps=int(said["steps"]), guidance=float(said.get("guidance", 1.0)), lora=lora)
+
+
+def _refuses(card: Table) -> frozenset[str]:
+    """Raises ValueError for a word that nobody would hold to."""
+    said = card.get("refuses", ())
+    if strange := [use for use in said if use not in USES]:
+        raise ValueError(f"refuses: {strange[0]!r} is not one of {', '.join(USES)}")
+    return frozenset(said)
 
 
 def _strengths(said: Table) -> dict[str, float]:

@@ -83,12 +83,17 @@ class Describer:
         ranked = [kind.ranked(self._sight, seen) for kind in (self._things, self._grounds, self._styles)]
         return [self._one(seen[k], *(kind[k] for kind in ranked)) for k in range(len(seen))]
 
+    def sentence(self, subject: str, ground: Found | None, style: Found | None) -> str:
+        """What would draw that subject there and so: "a fox and an owl in the snow, pixel art"."""
+        where = self._grounds.phrases[ground.word] if ground else ""
+        return _sentence(subject, where, style.word if style else "")
+
     def _one(self, seen: torch.Tensor, things: list[Found], grounds: list[Found], styles: list[Found]) -> Description:
         subjects = list(_subjects(things[:THINGS]).items())
         said_grounds = [self._grounds.phrases[ground.word] for ground in grounds[:GROUNDS]]
         tried: dict[str, tuple[str, ...]] = {}
         for (subject, named), ground, style in product(subjects or [("", ())], said_grounds or [""], [*(style.word for style in styles[:STYLES]), ""]):
-            if sentence := ", ".join(filter(None, (f"{subject} {ground}".strip(), style))):
+            if sentence := _sentence(subject, ground, style):
                 tried[sentence] = named
         sentences = list(tried)
         fits = (self._sight.words(sentences) @ seen).tolist()
@@ -119,6 +124,10 @@ class _Kind:
         likely = (seer.scale * seen @ self._features.T).softmax(dim=1).tolist()
         words = list(self.phrases)
         return [[Found(word=words[k], score=row[k]) for k in sight.ranked(row)] for row in likely]
+
+
+def _sentence(subject: str, where: str, style: str) -> str:
+    return ", ".join(filter(None, (f"{subject} {where}".strip(), style)))
 
 
 def _subjects(things: Sequence[Found]) -> dict[str, tuple[str, ...]]:

@@ -46,6 +46,7 @@ class Entry:
     controls: Mapping[str, Path] = field(default_factory=dict)  #: ControlNet folders by kind
     image_adapter: Path | None = None  #: an IP-Adapter, a file or a folder
     image_encoder: Path | None = None
+    pictures_in_words: bool = False  #: whether image prompts are told in words as well, where nobody says any (`engine.wordless`)
     sight: Path | None = None  #: an image-text model's folder
     upscaler: Path | None = None
     hub: str = ""  #: where it was fetched from, `owner/name`
@@ -178,6 +179,7 @@ def build(
         memory=memory,
         pace=float(card.get("pace", can.cost_factor)),
         compile=bool(card.get("compile", False)),
+        pictures_in_words=bool(card.get("pictures_in_words", False)),
         quantise=cards.one_of(card, "quantise", "", ("", "int8", "fp8")),
         step_cache=step_cache,
         loras=loras,

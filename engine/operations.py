@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine import chaos, checks, codec, control, guidance, hub, imageprompts, sight, steps, walk
+from engine import chaos, checks, codec, control, guidance, hub, imageprompts, sight, steps, walk, wordless
 from engine.api import BadNumbers, ImagineRequest, MorphRequest, Part
 from engine.canvas import EMPTY, Canvas
 from engine.codec import Pixels
@@ -51,6 +51,7 @@ class Watch(Protocol):
 def draw(model: Model, request: ImagineRequest, canvas: Canvas | None, watch: Watch) -> Drawn:
     """The whole grid as one call of a stock pipeline. Raises BadNumbers."""
     canvas = canvas or EMPTY
+    request = wordless.spoken(model, request, canvas)
     if request.loras and model.adapters is not None:
         Proxy(model.adapters.load, {"__call__": Share.WHOLE})([each.name for each in request.loras])
     pipeline = control.pipeline(model, request, _start(canvas))

@@ -16,7 +16,7 @@ from typing import Any
 
 from engine import card as cards
 from engine.abilities import SCHEDULERS as SCHEDULERS
-from engine.api import Capabilities, EngineError, ModelCorrupt, ModelMissing
+from engine.api import COMMERCIAL, Capabilities, EngineError, ModelCorrupt, ModelForbidden, ModelMissing
 from engine.entry import Entry as Entry
 from engine.entry import build
 
@@ -37,12 +37,20 @@ class Shelf:
 
     @classmethod
     def open(
-        cls, folders: Sequence[Path] = (), *, listing: Path | None = None, store: Path | None = None, default: str | None = None, pocket: bool = True
+        cls,
+        folders: Sequence[Path] = (),
+        *,
+        listing: Path | None = None,
+        store: Path | None = None,
+        default: str | None = None,
+        pocket: bool = True,
+        commercial: bool = False,
     ) -> Shelf:
         """Read the cards in `folders` (each a model, or a directory of models), then those of `listing`, then the one that ships with the package.
 
         `listing` is a `models.toml` (there need not be one yet); `store` is where pulled models lie (`models` beside it when None). The first model is the
-        default unless `default` names another. Reads cards and the headers of listed weights, no weights.
+        default unless `default` names another. `commercial`: money is earned with them, so models whose card refuses that are left out. Reads cards and the
+        headers of listed weights, no weights.
         """
         entries: dict[str, Entry] = {}
         problems: dict[str, EngineError] = {}
@@ -53,6 +61,9 @@ class Shelf:
             _take_listing(listing, store or listing.parent / "models", entries, problems, absent)
         if pocket:
             _take_folder(POCKET, entries, problems)
+        for name in [name for name, entry in entries.items() if commercial and COMMERCIAL in entry.can.refuses]:
+            problems[name] = ModelForbidden(f"{name} is not offered: its licence forbids commercial use, and WORDUP_COMMERCIAL says that money is earned here")
+            absent.append(entries.pop(name))
         first = [default] if default in entries else []
         if default is not None and not first and default not in problems:
             problems[default] = ModelMissing(f"{default} is not on the shelf")

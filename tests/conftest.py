@@ -1,4 +1,4 @@
-"""Fixtures every test may ask for by name: databases (`tests.contract.stores`), one Postgres for the whole session. And torch and logging as each test expects them."""
+"""Fixtures every test may ask for by name: databases (`tests.contract.stores`), one Postgres for the whole session. And torch and logging as they start."""
 
 from __future__ import annotations
 

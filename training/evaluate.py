@@ -3,7 +3,8 @@
 Prompts come from combinations of thing, place and style that training left out, and from words no caption has (`training.heldout`). The shipped model draws
 them through stock pipelines, in full and in the quick way members get by default; a judge that was trained apart (`training.judge`) reads the pictures. The
 same judge reads freshly painted scenes of the same prompts: what it says of those is the most a perfect generator could get.
-Results go into the model's metrics.json under "evaluation", one key a row. `--quick` asks a fifth of the questions.
+Pictures beside the words, or instead of them, are examined by `training.evaluate_pictures`. Results go into the model's metrics.json under "evaluation",
+one key a row. `--quick` asks a fifth of the questions, `--pictures` those about pictures alone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,10 @@ from safetensors.torch import load_file
 
 from training import dataset, judge, marks, report
 from training.artist import Artist, Pictures, Way
+from training.evaluate_pictures import Pictured
 from training.heldout import Asked, Examiner
+from training.marks import Mark as Mark
+from training.marks import Marks, row
 from training.places import EDGE
 from training.scenes import Painter, Scene, article, sentence, where_of
 from training.sprites import load as load_sprites
@@ -33,20 +38,6 @@ SEED = 960_000
 #: Questions of each kind in a full examination.
 SINGLES, PAIRS, COUNTS, CAPTIONS, ERASED, SEEN = 300, 120, 90, 24, 48, 1_000
 GRID = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """One row of the table. Shares and ratios are 0..1, times seconds."""
-
-    value: float | None
-    count: int
-    ceiling: float | None = None  #: the same of painted scenes
-    quick: float | None = None  #: the same in the quick way
-    note: str = ""  #: why there is no value, or what more there is to say
-
-
-Marks = dict[str, Mark]
 
 
 class Examination:
@@ -101,11 +92,11 @@ class Examination:
         # A pencil sketch has no colours: nothing to read there.
         coloured = np.array([a.place in COLOURS and a.style != "pencil" for a in asked])
         out = {
-            "object_top1": _row([marks.among(r.things, things) for r in readings]),
-            "object_top5": _row([marks.among(r.things, things, 5) for r in readings]),
-            "place": _row([marks.among(r.places[placed], grounds[placed].tolist()) for r in readings]),
-            "style": _row([marks.among(r.styles, styles.tolist()) for r in readings]),
-            "background_colour": _row([marks.among(r.places[coloured], grounds[coloured].tolist()) for r in readings]),
+            "object_top1": row([marks.among(r.things, things) for r in readings]),
+            "object_top5": row([marks.among(r.things, things, 5) for r in readings]),
+            "place": row([marks.among(r.places[placed], grounds[placed].tolist()) for r in readings]),
+            "style": row([marks.among(r.styles, styles.tolist()) for r in readings]),
+            "background_colour": row([marks.among(r.places[coloured], grounds[coloured].tolist()) for r in readings]),
         }
         scores = [float(marks.among(r.things, things).mean()) for r in readings[1:]]
         for name, way, plain, score in (("quick", artist.quick, "plain_4_steps", scores[1]), ("draft", artist.draft, "plain_1_step", scores[2])):
@@ -119,14 +110,14 @@ class Examination:
         readings = self.read(asked, 1_000, [self.artist.full, self.artist.quick])
         wanted = [(judge.names().index(a.things[0]), judge.names().index(a.things[1])) for a in asked]
         both = [marks.both(r.things, wanted) for r in readings]
-        out = {"two_objects": _row(both)}
+        out = {"two_objects": row(both)}
         for key, relations in (("left_right", ("left", "right")), ("above_below", ("above", "below"))):
             which = [k for k, a in enumerate(asked) if a.relation in relations]
             right = []
             for reading, there in zip(readings, both, strict=True):
                 at = [(marks.middle(reading.cells[k, wanted[k][0]]), marks.middle(reading.cells[k, wanted[k][1]])) for k in which]
                 right.append(np.array([there[k] and marks.stands(*spots, asked[k].relation) for k, spots in zip(which, at, strict=True)]))
-            out[key] = _row(right)
+            out[key] = row(right)
         return out
 
     def words(self) -> Marks:
@@ -136,16 +127,16 @@ class Examination:
         things = [judge.names().index(a.things[0]) for a in asked]
         readings = self.read(asked, 2_000, [self.artist.full, self.artist.quick])
         first = marks.among(readings[1].things, things)
-        row = _row([marks.among(r.things, things, 5) for r in readings])
+        understood = row([marks.among(r.things, things, 5) for r in readings])
         missed = [a.word for a, right in zip(asked, marks.among(readings[1].things, things, 5), strict=True) if not right]
-        return {"synonyms_top5": replace(row, note=f"{100 * first.mean():.1f} % as the first guess; not understood: {', '.join(missed)}")}
+        return {"synonyms_top5": replace(understood, note=f"{100 * first.mean():.1f} % as the first guess; not understood: {', '.join(missed)}")}
 
     def counts(self) -> Marks:
         """One, two and three of a kind: the right thing, and as many."""
         asked = self.examiner.counts(self._some(COUNTS))
         things, counts = [judge.names().index(a.things[0]) for a in asked], [a.count - 1 for a in asked]
         readings = self.read(asked, 3_000, [self.artist.full, self.artist.quick])
-        return {"count": _row([marks.among(r.things, things) & marks.among(r.counts, counts) for r in readings])}
+        return {"count": row([marks.among(r.things, things) & marks.among(r.counts, counts) for r in readings])}
 
     def grids(self) -> Marks:
         """How unlike the four pictures of a grid are, against four painted scenes of the same caption; captions from the training set."""
@@ -174,7 +165,7 @@ class Examination:
         eyes, scenes = sight.Eyes(self.model), [self.painter.scene() for _ in range(self._some(SEEN))]
         pictures, captions = np.stack([scene.pixels for scene in scenes]), [scene.caption for scene in scenes]
         near = (eyes.see(pictures) @ eyes.read(captions).T).numpy()
-        claims, everyone = Claims.of([sight.dataset_row(scene) for scene in scenes], eyes.names), torch.arange(len(scenes))
+        claims, everyone = Claims.of([sight.datasetrow(scene) for scene in scenes], eyes.names), torch.arange(len(scenes))
         # A caption that is just as true of the picture is no mistake.
         right = claims.fits(everyone, everyone).numpy().astype(bool)
         lone = [k for k, scene in enumerate(scenes) if scene.kind == "one"]
@@ -207,8 +198,8 @@ class Examination:
         seen, painted = judge.read(self.judge, drawn), judge.read(self.judge, np.stack([s.pixels for s in after[1]]))
         things, places = [judge.names().index(str(w)) for w in wished], [judge.grounds().index(a.place) for a in asked]
         return {
-            "inpainting_thing": _row([marks.among(r.things, things) for r in (painted, seen)]),
-            "inpainting_place": _row([marks.among(r.places, places) for r in (painted, seen)]),
+            "inpainting_thing": row([marks.among(r.things, things) for r in (painted, seen)]),
+            "inpainting_place": row([marks.among(r.places, places) for r in (painted, seen)]),
         }
 
     def speed(self) -> Marks:
@@ -229,12 +220,6 @@ class Examination:
         picture = torch.rand(1, 3, EDGE, EDGE)
         with torch.inference_mode():
             return out | {"seconds_upscale": Mark(_median(lambda: network(picture)), 1, note=threads)}
-
-
-def _row(right: Sequence[marks.Flags]) -> Mark:
-    """From what is right of the painted scenes, of those drawn in full and, where they were, of those drawn quickly."""
-    painted, full, *quick = (float(each.mean()) if len(each) else 0.0 for each in right)
-    return Mark(full, len(right[0]), ceiling=painted, quick=quick[0] if quick else None)
 
 
 def _median(run: Any, times: int = 3) -> float:
@@ -266,11 +251,14 @@ def prepare(work: Path, seconds: float = 720, scenes: int = 40_000) -> None:
         judge.train(work, seconds, 1_000_000)
 
 
-def evaluate(work: Path, model: Path, quick: bool = False) -> dict[str, dict[str, Any]]:
-    """Ask everything and write the answers into the model's metrics.json, and into `work` for the next export; returns them."""
-    found: dict[str, dict[str, Any]] = {}
-    started = time.time()
-    for part in Examination(work, model, 0.2 if quick else 1.0).marks():
+def evaluate(work: Path, model: Path, quick: bool = False, pictures: bool = False) -> dict[str, dict[str, Any]]:
+    """Ask everything and write the answers into the model's metrics.json, and into `work` for the next export; returns them.
+
+    `pictures`: only what `training.evaluate_pictures` asks; the other figures stay as they are.
+    """
+    started, share = time.time(), 0.2 if quick else 1.0
+    found: dict[str, dict[str, Any]] = json.loads((model / "metrics.json").read_text())["evaluation"] if pictures else {}
+    for part in chain(() if pictures else Examination(work, model, share).marks(), Pictured(work, model, share).marks()):
         found |= told(part)
         print(f"{time.time() - started:4.0f} s", json.dumps(told(part), ensure_ascii=False), flush=True)
     (work / "metrics.json").write_text(json.dumps({"evaluation": found}, indent=1) + "\n")
@@ -283,7 +271,8 @@ if __name__ == "__main__":
     parse.add_argument("work", type=Path)
     parse.add_argument("model", type=Path)
     parse.add_argument("--quick", action="store_true", help="a fifth of the questions")
+    parse.add_argument("--pictures", action="store_true", help="only what it makes of pictures; the other figures stay as they are")
     given = parse.parse_args()
     prepare(given.work)
-    evaluate(given.work, given.model, given.quick)
+    evaluate(given.work, given.model, given.quick, given.pictures)
     print(report.table(json.loads((given.model / "metrics.json").read_text())["evaluation"]))

@@ -1,14 +1,37 @@
-"""The arithmetic of the examination: what counts as right, how alike pictures are. Pure functions of arrays, for `training.evaluate`."""
+"""The arithmetic of the examination: what counts as right, how alike pictures are. Pure functions of arrays, for `training.evaluate` and
+`training.evaluate_pictures`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One row of the table. Shares and ratios are 0..1, times seconds."""
+
+    value: float | None
+    count: int
+    ceiling: float | None = None  #: the same of painted scenes
+    quick: float | None = None  #: the same in the quick way
+    note: str = ""  #: why there is no value, or what more there is to say
+
+
+Marks = dict[str, Mark]
+
+
+def row(right: Sequence[Flags | Floats]) -> Mark:
+    """From what is right of the painted scenes, of those drawn in full and, where they were, of those drawn quickly."""
+    painted, full, *quick = (float(each.mean()) if len(each) else 0.0 for each in right)
+    return Mark(full, len(right[0]), ceiling=painted, quick=quick[0] if quick else None)
 
 
 def among(scores: Floats, right: Sequence[int], k: int = 1) -> Flags:

@@ -63,6 +63,18 @@ GOALS: dict[str, Goal] = {
     "near_copies": Goal("near copies of a training scene", 0.01, most=True),
     "inpainting_thing": Goal("inpainting: the new thing stands where the old one was erased"),
     "inpainting_place": Goal("inpainting: the place around it is still right"),
+    "image_prompt_thing": Goal("a picture for a prompt, and no words: its thing is drawn again"),
+    "image_prompt_ground": Goal("… its place or colour"),
+    "image_prompt_style": Goal("… its style"),
+    "blend_thing": Goal("`/blend` of two pictures, and no words: one of the two things is drawn"),
+    "style_reference": Goal("`--sref`: the picture's style, under words that name none"),
+    "style_reference_thing": Goal("… and the words' thing"),
+    "sketch_lines": Goal("sketch: lines are where the sketch has them (F1, within 2 pixels)", unit="ratio"),
+    "sketch_wrong_lines": Goal("… where another sketch has them", unit="ratio"),
+    "sketch_thing": Goal("… and the words' thing"),
+    "region_thing": Goal("erased at 512, as members do it: the new thing stands there"),
+    "region_place": Goal("… the place around it is still right"),
+    "region_rest": Goal("… pixels outside of what was erased that stay as they were"),
     "seconds_grid": Goal("a grid of 4, as members get it by default", 2.0, "seconds", most=True),
     "seconds_draft": Goal("a draft of 1", 0.5, "seconds", most=True),
     "seconds_upscale": Goal("128 → 512 px", 2.0, "seconds", most=True),
@@ -157,6 +169,7 @@ def write_samples(work: Path, model: Path, docs: Path, count: int = 64) -> None:
         "# Samples of the pocket model\n",
         f"Made by `python -m training.report`: for each style, {count} prompts drawn by lot from combinations that training left out, "
         f"in {way.steps} steps as members get them by default, at the model's own size, each with the seed of its place on the page. Nothing was picked.\n",
+        "How good it is, with words and with pictures beside them or instead of them: [the figures](../engine/pocket/README.md#figures).\n",
     ]
     for number, style in enumerate(STYLES):
         prompts = prompts_of(Painter(load_sprites(work), SEED + number), style, count)

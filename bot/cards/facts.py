@@ -60,13 +60,20 @@ def details(shown: Shown, catalogue: Catalogue, capabilities: Capabilities | Non
         add("factor", f"{request.factor}×")
     add("model", model_name(request.model, capabilities, catalogue))
     if capabilities is not None:
-        add("licence", " ".join((f"{capabilities.licence.rstrip('.')}.", *capabilities.forbids)))
+        add("licence", licence(capabilities, catalogue))
         add("training", capabilities.training_data or catalogue.say("detail.training_unknown"))
     if job.started_at and job.ended_at and job.status is Status.DONE:
         add("took", catalogue.duration((job.ended_at - job.started_at).total_seconds()))
     if more:
         add("id", job.id)
     return tuple(found)
+
+
+def licence(capabilities: Capabilities, catalogue: Catalogue) -> str:
+    """Its name, and what it forbids, as the card of the model has it."""
+    name = capabilities.licence.rstrip(".")
+    forbidden = "; ".join(each.rstrip(".") for each in capabilities.forbids)
+    return catalogue.say("detail.licence_forbids", licence=name, forbidden=forbidden) if forbidden else name
 
 
 def model_name(name: str, capabilities: Capabilities | None, catalogue: Catalogue) -> str:

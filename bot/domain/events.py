@@ -26,6 +26,7 @@ class Event:
     place: Place
     reply_to: ReplyTo
     delivery_id: str
+    brief: bool = False  #: whether a card that does not know its place in the queue yet will do: who shows it asks again by itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -129,6 +129,8 @@ class Limits:
     server_per_hour: float = 0.0  #: credits that a server's members may spend together; an hour's worth is there at most
     total_per_hour: float = 0.0  #: credits that all members may spend together, wherever they are
     account_days: int = 0  #: how old an account must be, where its age is known
+    looks_per_minute: int = 0  #: questions and pictures of one member that are looked at
+    most_given: float = 1.0  #: times `cap` and `per_hour` that a server may give its members
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +149,7 @@ class Accepted:
 
     jobs: tuple[Job, ...]
     again: bool = False
+    wallet: Wallet | None = None  #: the member's, as it was left; None where `again`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

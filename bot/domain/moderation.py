@@ -6,7 +6,8 @@ What each decision does holds what the one before it does:
 ========  ============================================  ====================================
 decision  a picture that was reported                   a refusal that is contested
 ========  ============================================  ====================================
-approve   stays; more reports of it open nothing        those words may be drawn by that member
+approve   stays; more reports of it open nothing        those words may be drawn by that member,
+                                                        for those pictures where there were any
 remove    goes, and its enlargements with it            stays refused
 warn      the same, and its member is warned            the same, and the member is warned
 ban       the same, and its member may ask for nothing  the same, and the member may ask for nothing
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -28,6 +29,12 @@ from bot.domain.places import Actor, Place, Receipt, ReplyTo
 from bot.errors import Refused
 
 MINORS = "minors"  #: the rule that nobody contests and no setting loosens
+BANNED = ("letter.banned", "letter.banned_until")  #: by which a member is told that moderators banned them
+ANNOUNCED = "letter.announcement"  #: the title of a word to all
+
+
+Plan = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""What changes of a server's settings (None takes one back), by what they are. Pure, and may be asked more than once. Raises Refused: nothing changes."""
 
 
 class Kind(enum.StrEnum):
@@ -71,6 +78,8 @@ class Case:
     job_id: str = ""  #: of a report
     words: str = ""
     rule: str = ""  #: of a contest: which rule refused (`bot.gate.Rule`)
+    pictures: tuple[str, ...] = ()  #: of a contest: digests of those from outside that the words were for, in order
+    offer_id: str = ""  #: of a contest: what draws it once it is allowed
     reasons: tuple[str, ...] = ()  #: what those who reported said, the oldest first
     reports: int = 0
     reply_to: ReplyTo  #: by which its member can be told
@@ -81,10 +90,10 @@ class Case:
 
     @property
     def target(self) -> str:
-        """There is one case a target and server: of a picture, or of the same words of the same member under the same rule."""
+        """There is one case a target and server: of a picture, or of the same words of the same member for the same pictures under the same rule."""
         if self.kind is Kind.REPORT:
             return f"report:{self.job_id}"
-        return f"contest:{mark_of(self.subject.key, self.rule, self.words)}"
+        return f"contest:{mark_of(self.subject.key, self.rule, self.words, self.pictures)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +122,7 @@ class Ban:
     name: str = ""  #: as it was when they were banned; empty once they were forgotten
     since: datetime
     until: datetime | None = None  #: None: until somebody takes it back
+    asked: bool = True  #: whether they had asked for something on that server, as far as was known
 
     def holds(self, now: datetime) -> bool:
         return self.until is None or now < self.until
@@ -148,6 +158,14 @@ class Letter:
     attempts: int = 0
 
 
+class Lost(enum.StrEnum):
+    """Who a letter was for that nobody took. Stable: the metrics' labels."""
+
+    MODERATORS = "moderators"  #: a case's card
+    MEMBER = "member"  #: a letter to one
+    CHANNEL = "channel"  #: an announcement, or what takes the place of a picture
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
     """A server in a span of time."""
@@ -160,6 +178,8 @@ class Stats:
     contests: int = 0
     open: int = 0  #: cases that nobody decided yet, however old
     banned: int = 0  #: members who are now
+    undelivered: int = 0  #: letters that nobody took, of the last week at most
+    closed: tuple[str, ...] = ()  #: channels in which a word to all could not be posted, in that week
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,19 +243,20 @@ def need_contestable(rule: str) -> None:
 
 
 def bars(ban: Ban | None, actor: Actor, place: Place, now: datetime) -> bool:
-    """Whether a ban keeps them from asking here: on its server, and where there is no server, or it would be walked around.
+    """Whether a ban keeps them from asking here: on its server; and where there is no server, or whom it is for would walk around it.
 
+    Whoever never asked for anything on that server has nothing to walk around: everybody can make a server, and would keep anybody from the bot by an id.
     Not those who manage the server: they could not take it back otherwise.
     """
     if ban is None or not ban.holds(now):
         return False
-    return place.owner in ("", ban.owner) and not (actor.admin and place.owner == ban.owner)
+    return ban.asked if not place.owner else place.owner == ban.owner and not actor.admin
 
 
 # ------------------------------------------------------------------------------------------------ marks
 
 
-def mark_of(actor_key: str, rule: str, words: str) -> str:
-    """By which a contested refusal is known again: the same words, however they are spaced."""
-    said = "\0".join((actor_key, rule, " ".join(words.split())))
+def mark_of(actor_key: str, rule: str, words: str, pictures: Sequence[str] = ()) -> str:
+    """By which a contested refusal is known again: the same words, however they are spaced, for the same pictures from outside, in whatever order."""
+    said = "\0".join((actor_key, rule, " ".join(words.split()), *sorted(pictures)))
     return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()

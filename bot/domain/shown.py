@@ -115,11 +115,12 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A file that goes along and is no picture: stored by digest, or `data` when it is not stored."""
+    """A file that goes along and is no picture: stored by digest; or not stored, and then `data`, or a file that is there for an hour (`bot.exports`)."""
 
     name: str
     data: bytes = b""
     digest: str = ""
+    path: str = ""
     kind: str = "application/zip"  #: its media type
 
 
@@ -154,6 +155,7 @@ class Card:
     again: bool = False  #: this delivery was taken before: the card may stand somewhere already
     visibility: Visibility = Visibility.PUBLIC
     spoiler: bool = False
+    once: str = ""  #: of what is no job's: by which a chat knows that it posted this before; `again` says whether it may have been
 
     @property
     def files(self) -> tuple[Picture, ...]:

@@ -6,14 +6,15 @@ ship are `words.toml`, `artists.txt` and `people.txt` beside this file. What it 
 The output gate, which looks at pictures, is `output` and `classifier`. They are imported by name: who only reads words loads no Pillow.
 """
 
-from bot.gate.asking import asked_of, from_outside, in_full
+from bot.gate.asking import asked_of, from_outside, in_full, outside_pictures
 from bot.gate.letters import Reading, read
-from bot.gate.policies import ADULT, SPOILER, channels_of, choice_of, choose_channels, policy_of, split_rules
-from bot.gate.rules import Answer, Asked, Gate, People, Policy, Rule, Sexual, Verdict, refusal, stricter
+from bot.gate.policies import ADULT, SPOILER, bounded, channels_of, choice_of, choose_channels, goes_beyond, policy_of, split_rules
+from bot.gate.rules import LOOSENED, Answer, Asked, Gate, People, Policy, Rule, Sexual, Verdict, refusal, stricter
 from bot.gate.terms import MOST_RULES, Names, Terms, read_names, read_rules
 
 __all__ = [
     "ADULT",
+    "LOOSENED",
     "MOST_RULES",
     "SPOILER",
     "Answer",
@@ -28,11 +29,14 @@ __all__ = [
     "Terms",
     "Verdict",
     "asked_of",
+    "bounded",
     "channels_of",
     "choice_of",
     "choose_channels",
     "from_outside",
+    "goes_beyond",
     "in_full",
+    "outside_pictures",
     "policy_of",
     "read",
     "read_names",

@@ -10,7 +10,8 @@ from bot.errors import NotFound
 from bot.gate.rules import Asked
 from engine.api import ImagineRequest, Part, Request, UpscaleRequest
 
-MOST_ANCESTORS = 32  #: that are followed to where a picture came from
+MOST_ANCESTORS = 32  #: jobs in a line that are followed to where a picture came from
+MOST_FOLLOWED = 128  #: jobs of all lines together
 
 
 class Records(Protocol):
@@ -49,22 +50,40 @@ def in_full(asked: Asked, words: str) -> str:
 
 
 async def from_outside(records: Records, request: Request, parent: Origin | None, actor_key: str) -> bool:
-    """Whether a picture that somebody uploaded is in it: among what the request starts from, or what any job before it did. Raises Fault.
+    """Whether a picture that somebody uploaded is in it. Raises Fault."""
+    return bool(await outside_pictures(records, request, parent, actor_key))
 
-    What cannot be told any more (a job before it was deleted, its pictures are not this member's to see) counts as outside.
+
+async def outside_pictures(records: Records, request: Request, parent: Origin | None, actor_key: str) -> frozenset[str]:
+    """Digests of the pictures that somebody uploaded: among what the request starts from, or what any job before it did. Empty: all of it was drawn here.
+
+    What cannot be told any more (a job before it was deleted, its pictures are not this member's to see) counts as from outside itself. A picture that was
+    drawn here and is sent again as an upload is followed to the job that drew it. Raises Fault.
     """
-    for _ in range(MOST_ANCESTORS):
-        for digest in request.pictures:
-            if digest == getattr(request, "mask", None):  # shapes, not what is in the picture
-                continue
-            found = await records.find_picture(digest, actor_key)
-            if found is None or found[1].index < -1:  # uploads are found under an index of their own
-                return True
+    found: set[str] = set()
+    left: list[tuple[Request, Origin | None, int]] = [(request, parent, 0)]
+    seen: set[str] = set()
+    for _ in range(MOST_FOLLOWED):
+        if not left:
+            break
+        request, parent, depth = left.pop()
+        pictures = [each for each in request.pictures if each != getattr(request, "mask", None)]  # a mask is a shape, not what is in the picture
+        if depth >= MOST_ANCESTORS:
+            found.update(pictures)
+            continue
+        for digest in pictures:
+            drawn = await records.find_picture(digest, actor_key)
+            if drawn is None or drawn[1].index < -1:  # uploads are found under an index of their own
+                found.add(digest)
+            elif drawn[0].id not in seen and (parent is None or drawn[0].id != parent.job_id):
+                seen.add(drawn[0].id)
+                left.append((drawn[0].request, drawn[0].parent, depth + 1))
         if parent is None or not request.pictures:
-            return False
+            continue
         try:
             before = (await records.shown(parent.job_id)).job
         except NotFound:
-            return True
-        request, parent = before.request, before.parent
-    return True
+            found.update(request.pictures)
+            continue
+        left.append((before.request, before.parent, depth + 1))
+    return frozenset(found.union(*(request.pictures for request, _, _ in left)))

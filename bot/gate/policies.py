@@ -1,6 +1,7 @@
 """Which policy holds where: the operator's, and what those who manage a server have set. Pure; asked by `bot.drawing`, read by `bot.usecases.preferences`.
 
-A server's settings (`bot.wishes.Standing.server`) are plain values by these names; whatever makes no sense counts as unsaid, and the operator's holds.
+A server's settings (`bot.wishes.Standing.server`) are plain values by these names; whatever makes no sense counts as unsaid, and the operator's holds. So it
+does where a server chose more than the operator lets servers choose: that is looked at where the policy is read, so that what was stored before is bounded too.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import Any
 
 from bot.domain import Place
 from bot.errors import Refused
-from bot.gate.rules import People, Policy, Sexual
+from bot.gate.rules import People, Policy, Rule, Sexual, stricter
 from bot.gate.terms import Terms, read_rules
 
 ADULT, SPOILER, PEOPLE, EDITS, ARTISTS, RULES = "adult", "spoiler", "people", "edits", "artists", "rules"
 _CHOICES = frozenset(People)
+_FROM_STRICT = tuple(People)
+_BOUND = {ADULT: Rule.SEXUAL, SPOILER: Rule.SEXUAL, PEOPLE: Rule.PEOPLE, EDITS: Rule.EDITS, ARTISTS: Rule.ARTISTS}  #: which rule a setting loosens
 
 
 def policy_of(server: Mapping[str, Any], place: Place, usual: Policy) -> Policy:
@@ -24,13 +27,16 @@ def policy_of(server: Mapping[str, Any], place: Place, usual: Policy) -> Policy:
 
     In a server sexual content is drawn in the channels named for it alone. Those named as `adult` show it, if the platform itself keeps them from the young,
     where it has a mark for that; those named as `spoiler` show it behind a click, whatever their mark. The operator's own choice about it holds where there
-    is no server.
+    is no server, and bounds a channel's where servers may not loosen it.
     """
     if not place.server:
         return usual
+    server = bounded(server, usual)
     chosen = choice_of(server, place.channel)
     if chosen is Sexual.ALLOW and place.age_restricted is False:  # the young are there
         chosen = Sexual.REFUSE
+    if Rule.SEXUAL not in usual.servers:
+        chosen = stricter(chosen, usual.sexual)
     people, edits, artists, rules = (server.get(name) for name in (PEOPLE, EDITS, ARTISTS, RULES))
     return replace(
         usual,
@@ -40,6 +46,28 @@ def policy_of(server: Mapping[str, Any], place: Place, usual: Policy) -> Policy:
         artists=artists if isinstance(artists, bool) else usual.artists,
         words=_terms(rules) if isinstance(rules, str) else usual.words,
     )
+
+
+def bounded(server: Mapping[str, Any], usual: Policy) -> Mapping[str, Any]:
+    """A server's settings without those that go beyond what the operator lets servers choose: they count as unsaid."""
+    beyond = [name for name in _BOUND if name in server and goes_beyond(name, server[name], usual)]
+    return {name: value for name, value in server.items() if name not in beyond} if beyond else server
+
+
+def goes_beyond(name: str, value: object, usual: Policy) -> bool:
+    """Whether a server's setting of that name lets through what the operator's own choice does not, and servers may not loosen."""
+    if _BOUND.get(name, Rule.MINORS) in usual.servers:
+        return False
+    match name:
+        case "people":
+            return isinstance(value, str) and value in _CHOICES and _FROM_STRICT.index(People(value)) > _FROM_STRICT.index(usual.people)
+        case "edits":
+            return value is True and not usual.edits
+        case "artists":
+            return value is False and usual.artists
+        case "spoiler" | "adult":  # where the operator hides it, a channel for adults hides it, too: `policy_of`
+            return bool(value) and usual.sexual is Sexual.REFUSE
+    return False
 
 
 def choice_of(server: Mapping[str, Any], channel: str) -> Sexual:

@@ -30,6 +30,10 @@ class Rule(StrEnum):
     ARTISTS = "artists"  #: living artists who do not want it
 
 
+#: The rules that a setting can loosen. Their values are what WORDUP_GATE_SERVERS_MAY_LOOSEN is made of.
+LOOSENED = (Rule.SEXUAL, Rule.PEOPLE, Rule.EDITS, Rule.ARTISTS)
+
+
 class Answer(StrEnum):
     REFUSE = "refuse"
     HIDE = "hide"  #: draw it, and show it behind a click
@@ -50,7 +54,7 @@ def stricter(one: str, other: Sexual) -> Sexual:
 
 
 class People(StrEnum):
-    """A server's choice about real people."""
+    """A server's choice about real people, from the strictest to the loosest."""
 
     REFUSE = "refuse"  #: nobody who is known by name, no deepfakes
     DEGRADING = "degrading"  #: refused where it is sexual or degrading
@@ -59,13 +63,17 @@ class People(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What holds in one place. The defaults are the strict ones; only an administrator's setting loosens them. There is none for minors."""
+    """What holds in one place. The defaults are the strict ones; only an administrator's setting loosens them. There is none for minors.
+
+    The operator's own (`bot.app`) is the bound of every server's, but for the rules in `servers`.
+    """
 
     sexual: Sexual = Sexual.REFUSE
     people: People = People.DEGRADING
     edits: bool = False  #: whether uploaded photographs may be edited into sexual ones, as far as `sexual` and `people` allow
     artists: bool = True  #: whether the opt-out list of artists is kept to
     words: Terms = field(default_factory=lambda: Terms(()))  #: the server's own rules (`bot.gate.read_rules`)
+    servers: frozenset[Rule] = frozenset({Rule.SEXUAL, Rule.ARTISTS})  #: of LOOSENED: what servers may loosen beyond the operator's choice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,11 +159,8 @@ class Gate:
     def judge(self, asked: Asked, policy: Policy) -> Verdict | None:
         """The first rule that is broken, or None. A verdict to hide comes only where nothing refuses."""
         wanted, unwanted = read(asked.wanted), read(asked.unwanted)
-        innocent = frozenset(each for hit in self._innocent.hits(wanted, within_breaks=True) for each in range(hit.start, hit.end))
-        bare = bool(self._garments.first(unwanted))
-        sexual = bool(self._sexual.first(wanted, innocent)) or (bare and bool(self._persons.first(wanted, innocent)))
-        undressing = bool(self._undressing.first(wanted))
-        suggestive = sexual or undressing or bare or bool(self._suggestive.first(wanted, innocent))
+        innocent = self._innocence(wanted)
+        sexual, undressing, suggestive = self._sexuality(wanted, unwanted, innocent)
         if self._of_minors(wanted, unwanted, innocent, suggestive):
             return Verdict(rule=Rule.MINORS)
         if policy.people is not People.ALLOW and self._of_people(wanted, innocent, suggestive, policy.people):
@@ -171,6 +176,22 @@ class Gate:
         if (sexual or undressing) and policy.sexual is Sexual.HIDE:
             return Verdict(rule=Rule.SEXUAL, answer=Answer.HIDE)
         return None
+
+    def is_suggestive(self, asked: Asked) -> bool:
+        """Whether words are sexual at all, however mildly: what nobody but the operator allows of real people and of photographs."""
+        wanted = read(asked.wanted)
+        return self._sexuality(wanted, read(asked.unwanted), self._innocence(wanted))[2]
+
+    def _innocence(self, wanted: Reading) -> frozenset[int]:
+        """The places in the words that belong to a phrase which means something else."""
+        return frozenset(each for hit in self._innocent.hits(wanted, within_breaks=True) for each in range(hit.start, hit.end))
+
+    def _sexuality(self, wanted: Reading, unwanted: Reading, innocent: frozenset[int]) -> tuple[bool, bool, bool]:
+        """(sexual, undressing somebody, any of these or a hint of it)."""
+        bare = bool(self._garments.first(unwanted))
+        sexual = bool(self._sexual.first(wanted, innocent)) or (bare and bool(self._persons.first(wanted, innocent)))
+        undressing = bool(self._undressing.first(wanted))
+        return sexual, undressing, sexual or undressing or bare or bool(self._suggestive.first(wanted, innocent))
 
     def _of_minors(self, wanted: Reading, unwanted: Reading, innocent: frozenset[int], suggestive: bool) -> bool:
         if self._abuse.first(wanted):

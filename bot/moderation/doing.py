@@ -5,15 +5,19 @@ Who may do it is asked before, by `bot.usecases.admin`; what a decision does is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
-from bot.domain import Actor, Card, Offer, Place, Receipt, ReplyTo, Shown, Verb
+from bot.cards import shorten
+from bot.domain import Actor, Card, Job, Offer, Place, Receipt, ReplyTo, Shown, Status, Verb
 from bot.domain.moderation import (
+    ANNOUNCED,
+    BANNED,
     Case,
     Decision,
     Deed,
@@ -21,6 +25,7 @@ from bot.domain.moderation import (
     Kind,
     Letter,
     Outcome,
+    Plan,
     Record,
     Report,
     need_contestable,
@@ -28,17 +33,26 @@ from bot.domain.moderation import (
     outcome,
 )
 from bot.errors import NotFound, Refused
+from bot.gate import Policy
 from bot.messages import Catalogues
 from bot.moderation.bans import Bans
 from bot.moderation.policy import loosens
-from bot.notes.moderating import case_card
+from bot.notes.moderating import WORDS, case_card
 from bot.ports import Blobs, CaseBook, Store
 
 log = structlog.get_logger(__name__)
 
 PURGED = 500  #: jobs that one purge takes
+UNENDED = 10_000  #: that it stops: more than wait anywhere
 _ENLARGED = frozenset({Verb.PICK.value, Verb.UPSCALE.value, Verb.CREATIVE.value})  #: children that show the same picture
-_SIZES = 50  #: of one picture, at most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Most:
+    """How much a member may have waiting for one server's moderators at once; 0: any number."""
+
+    reports: int = 5
+    contests: int = 3
 
 
 class Moderation:
@@ -55,11 +69,12 @@ class Moderation:
         new_id: Callable[[], str],
         wake: Callable[[], None] = lambda: None,
         seen: Callable[[Kind, Decision | None], None] = lambda kind, decision: None,
+        most: Most = Most(),
     ) -> None:
         self.book, self.bans = book, Bans(book, clock)
         self._store, self._blobs, self._catalogues = store, blobs, catalogues
         self._clock, self._new_id = clock, new_id
-        self.wake, self.seen = wake, seen
+        self.wake, self.seen, self._most = wake, seen, most
 
     async def start(self) -> None:
         """Once the store is open, and before anybody is greeted."""
@@ -68,7 +83,7 @@ class Moderation:
     # ------------------------------------------------------------------------------------------ what members send
 
     async def report(self, reporter: Actor, place: Place, reply_to: ReplyTo, shown: Shown, reason: str) -> Case:
-        """A picture goes to the moderators of the server where it was asked for. Raises Refused: not one's own, and only where there are moderators.
+        """A picture goes to the moderators of the server where it was asked for. Raises Refused: not one's own, only where there are moderators, and not many.
 
         A case that was decided comes back as it was decided.
         """
@@ -77,38 +92,54 @@ class Moderation:
         channel = await self._channel(job.place.owner)
         owners, _ = await self._store.reply_to(job.id)
         new = self._case(Kind.REPORT, job.place.owner, job.actor, replace(tokenless(owners), user=owners.user or job.actor.id), job_id=job.id)
-        case, joined = await self.book.open(new, Report(actor=reporter, reply_to=tokenless(reply_to), reason=" ".join(reason.split())))
+        said = Report(actor=reporter, reply_to=tokenless(reply_to), reason=" ".join(reason.split()))
+        case, joined = await self.book.open(new, said, most=self._most.reports, letter=self._case_letter(channel))
         if joined:
-            await self._tell_moderators(case, channel)
+            self.wake()
             self.seen(Kind.REPORT, None)
             log.info("moderation.reported", case=case.id, job=job.id, reports=case.reports)
         return case
 
     async def contest(self, member: Actor, place: Place, reply_to: ReplyTo, offer: Offer) -> Case:
-        """Words that were refused go to the moderators. Raises Refused for a rule that nobody contests, and where there are no moderators."""
+        """Words that were refused go to the moderators, with the pictures from outside that they were for.
+
+        Raises Refused for a rule that nobody contests, where there are no moderators, and for one too many at once.
+        """
         rule = str(offer.facts.get("rule", ""))
         need_contestable(rule)
         channel = await self._channel(place.owner)
-        case, opened = await self.book.open(self._case(Kind.CONTEST, place.owner, member, tokenless(reply_to), words="\n".join(offer.prompts), rule=rule))
+        pictures = tuple(offer.facts.get("outside", ()))
+        await self._need_stored(pictures)
+        about = {"words": "\n".join(offer.prompts), "rule": rule, "pictures": pictures, "offer_id": offer.id}
+        new = self._case(Kind.CONTEST, place.owner, member, tokenless(reply_to), **about)
+        case, opened = await self.book.open(new, most=self._most.contests, letter=self._case_letter(channel))
         if opened:
-            await self._tell_moderators(case, channel)
+            await self._store.offer(offer)  # from now on its pictures are kept
+            self.wake()
             self.seen(Kind.CONTEST, None)
             log.info("moderation.contested", case=case.id, rule=rule)
         return case
 
-    async def allows(self, member: Actor, place: Place, rule: str, words: str) -> bool:
-        """Whether moderators of this server let this member have these words drawn, though that rule is against it. Raises Fault."""
+    async def allows(self, member: Actor, place: Place, rule: str, words: str, outside: Iterable[str] = ()) -> bool:
+        """Whether moderators of this server let this member have these words drawn, though that rule is against it. Raises Fault.
+
+        `outside`: digests of the pictures from outside that they are for. What was allowed for one picture is allowed for no other, nor for none.
+        """
         if not place.owner:
             return False
-        return await self.book.allowed(self._case(Kind.CONTEST, place.owner, member, ReplyTo(platform=member.platform), words=words, rule=rule))
+        asked = {"words": words, "rule": rule, "pictures": tuple(sorted(outside))}
+        return await self.book.allowed(self._case(Kind.CONTEST, place.owner, member, ReplyTo(platform=member.platform), **asked))
 
     # ------------------------------------------------------------------------------------------ what moderators do
 
     async def decide(self, case: Case, decision: Decision, by: Actor) -> Case:
-        """Do it, whoever may. Raises Refused where it was decided before."""
+        """Do it, whoever may. Raises Refused where it was decided before, and where nobody could see what would be allowed."""
         does = outcome(case.kind, decision)
-        hidden = await self._sizes(case.job_id) if does.hides else ()
-        letters = [*self._to_people(case, does, await self.book.reporters(case.id)), *[each for shown in hidden for each in await self._taken_down(shown)]]
+        if does.allows:
+            await self._need_stored(case.pictures)
+        hidden = (await self._sizes(case.job_id))[0] if does.hides else ()
+        people = self._to_people(case, does, await self.book.reporters(case.id), await self._drawable(case))
+        letters = [*people, *[each for shown in hidden for each in await self._taken_down(shown)]]
         detail = {"case": case.id, "kind": case.kind.value, "rule": case.rule}
         entry = self._entry(case.owner, Deed(decision.value), by, detail={name: value for name, value in detail.items() if value})
         letters.append(await self._card_letter(case))
@@ -122,10 +153,14 @@ class Moderation:
         log.info("moderation.decided", case=case.id, decision=decision.value, hidden=len(ids))
         return await self.book.case(case.id)
 
+    async def enlarging(self, case: Case) -> tuple[Job, ...]:
+        """What waits or runs that is only an enlargement of the picture: it is to be stopped before a decision that removes the picture."""
+        return (await self._sizes(case.job_id))[1]
+
     async def ban(self, owner: str, member: Actor, until: datetime | None, by: Actor, reply_to: ReplyTo) -> None:
-        """`reply_to`: by which the member can be told."""
+        """`reply_to`: by which the member can be told; once a day, and only who ever asked for something there (`CaseBook.ban`)."""
         wait = (until - self._clock()).total_seconds() if until else None
-        text = "letter.banned_until" if until else "letter.banned"
+        text = BANNED[until is not None]
         letter = self._letter(reply_to, member, text, **({"wait": wait} if until else {}))
         await self.book.ban(owner, member, until, self._entry(owner, Deed.BAN, by, detail={"seconds": wait}), [letter])
         await self.bans.read(now=True)
@@ -137,12 +172,27 @@ class Moderation:
         await self.bans.read(now=True)
         return done
 
-    async def purge(self, place: Place, by: Actor, *, member: str = "", since: timedelta | None = None) -> tuple[tuple[str, ...], bool]:
-        """Hide the newest PURGED ended jobs of a member (an `Actor.key`) or a span on this server; which, and whether there are more."""
-        ids = await self.book.jobs_in(place, actor_key=member, since=since, limit=PURGED + 1)
-        taken = ids[:PURGED]
+    async def unended(self, place: Place, *, member: str = "", since: timedelta | None = None) -> tuple[Job, ...]:
+        """What waits or runs of a member, or of a span, on this server: to be stopped before it is purged."""
+        found = []
+        for job_id in await self.book.jobs_in(place, actor_key=member, since=since, limit=UNENDED, ended=False):
+            with contextlib.suppress(NotFound):
+                found.append((await self._store.shown(job_id)).job)
+        return tuple(found)
+
+    async def purge(
+        self, place: Place, by: Actor, *, member: str = "", since: timedelta | None = None, stopped: Collection[str] = ()
+    ) -> tuple[tuple[str, ...], bool]:
+        """Hide the newest PURGED ended jobs of a member (an `Actor.key`) or a span on this server; which, and whether there are more.
+
+        `stopped`: those that had not ended, and were cancelled for it: there is nothing to hide, and their cards say what became of them.
+        """
+        ids = [each for each in await self.book.jobs_in(place, actor_key=member, since=since, limit=PURGED + 1 + len(stopped)) if each not in stopped]
+        taken = tuple(ids[:PURGED])
         letters = [each for job_id in taken for each in await self._taken_down_at(job_id)]
-        detail = {"seconds": since.total_seconds()} if since is not None else {}
+        detail: dict[str, Any] = {"seconds": since.total_seconds()} if since is not None else {}
+        if stopped:
+            detail["stopped"] = len(stopped)
         entry = self._entry(place.owner, Deed.PURGE, by, subject=self.book.alias(member) if member else "", detail=detail)
         await self.book.purge(taken, entry, letters)
         self.wake()
@@ -152,40 +202,59 @@ class Moderation:
         """A word to all, in each of these channels; how many."""
         locale = by.locale
         letters = [
-            Letter(id=self._new_id(), reply_to=each, title="letter.announcement", text="letter.words", parameters={"words": words}, locale=locale)
-            for each in places
+            Letter(id=self._new_id(), reply_to=each, title=ANNOUNCED, text="letter.words", parameters={"words": words}, locale=locale) for each in places
         ]
         await self.book.write_down(self._entry(place.owner, Deed.ANNOUNCE, by, detail={"channels": len(letters)}), letters)
         self.wake()
         return len(letters)
 
-    async def changed(self, owner: str, by: Actor, before: Mapping[str, Any], after: Mapping[str, Any], deed: Deed = Deed.SET) -> None:
-        """A server's settings were changed: what was and what is goes into the audit log, and whether it loosens anything. Settings hold no member's words."""
-        names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
-        said = {name: {"before": before.get(name), "after": after.get(name)} for name in names}
-        detail = {"names": ", ".join(names), "loosens": any(loosens(name, before, after) for name in names), "settings": said}
-        await self.book.write_down(self._entry(owner, deed, by, detail=detail))
+    async def choose(self, owner: str, by: Actor, plan: Plan, deed: Deed = Deed.SET, *, usual: Policy | None = None) -> Mapping[str, Any]:
+        """Change a server's settings; what they are now. Raises Refused, by `plan`.
+
+        What was and what is goes into the audit log with it, and whether that loosens anything. Settings hold no member's words.
+        `usual`: the operator's policy, which holds where a server chose nothing (None: the program's).
+        """
+
+        def entry(before: Mapping[str, Any], after: Mapping[str, Any]) -> Entry:
+            names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+            said = {name: {"before": before.get(name), "after": after.get(name)} for name in names}
+            detail = {"names": ", ".join(names), "loosens": any(loosens(name, before, after, usual or Policy()) for name in names), "settings": said}
+            return self._entry(owner, deed, by, detail=detail)
+
+        return await self.book.choose(owner, plan, entry)
 
     # ------------------------------------------------------------------------------------------ cards
 
     async def card(self, case_id: str) -> tuple[Card, Receipt | None]:
         """See `bot.moderation.mail.CaseCard`. In the language of whoever chose the channel. Raises NotFound."""
         case = await self.book.case(case_id)
-        shown, data = await self._pictures(case)
+        shown, pictures = await self._pictures(case)
         settings = await self._store.preferences(case.owner)
         record = await self.book.record(case.owner, case.subject.key) if case.subject.id else Record()
-        return case_card(case, record, self._catalogues.of(str(settings.get("moderators_locale", ""))), shown, data), case.receipt
+        return case_card(case, record, self._catalogues.of(str(settings.get("moderators_locale", ""))), shown, pictures), case.receipt
 
-    async def _pictures(self, case: Case) -> tuple[Shown | None, bytes]:
-        """The picture itself: a chat may not be able to read another member's."""
+    async def _pictures(self, case: Case) -> tuple[Shown | None, tuple[bytes, ...]]:
+        """What it is about, themselves: a chat may not be able to read another member's. Those that are stored no more are left out."""
         if not case.job_id:
-            return None, b""
+            return None, await self._stored(case.pictures)
         try:
             shown = await self._store.shown(case.job_id)
-            first = min(shown.artifacts, key=lambda each: (each.index != -1, each.index), default=None)
-            return shown, await self._blobs.get(first.digest) if first else b""
-        except (NotFound, KeyError):
-            return None, b""
+        except NotFound:
+            return None, ()
+        first = min(shown.artifacts, key=lambda each: (each.index != -1, each.index), default=None)
+        return shown, await self._stored([first.digest] if first else [])
+
+    async def _need_stored(self, digests: Sequence[str]) -> None:
+        """Nobody is asked, and nobody decides, about what cannot be seen. Raises Refused."""
+        if len(await self._stored(digests)) < len(digests):
+            raise Refused("refused.picture_gone")
+
+    async def _stored(self, digests: Sequence[str]) -> tuple[bytes, ...]:
+        found = []
+        for each in digests:
+            with contextlib.suppress(KeyError):
+                found.append(await self._blobs.get(each))
+        return tuple(found)
 
     # ------------------------------------------------------------------------------------------ parts
 
@@ -200,9 +269,9 @@ class Moderation:
             raise Refused("refused.no_moderators")
         return ReplyTo(platform=owner.split(":")[1], channel=str(chosen.get("moderators_address") or chosen["moderators"]))
 
-    async def _tell_moderators(self, case: Case, channel: ReplyTo) -> None:
-        await self.book.post([Letter(id=self._new_id(), reply_to=channel, case_id=case.id)])
-        self.wake()
+    def _case_letter(self, channel: ReplyTo) -> Letter:
+        """By which moderators are told of a case that is about to be opened; the store says which one it became."""
+        return Letter(id=self._new_id(), reply_to=channel)
 
     async def _card_letter(self, case: Case) -> Letter | None:
         """What changes the case's card. It may be on its way there just now: where it stands is looked up when this is told."""
@@ -222,38 +291,56 @@ class Moderation:
         return Entry(id=self._new_id(), owner=owner, deed=deed, who=who, subject=subject, detail=detail or {}, at=self._clock())
 
     def _letter(self, reply_to: ReplyTo, to: Actor, text: str, **parameters: Any) -> Letter:
-        there = replace(tokenless(reply_to), user=reply_to.user or to.id)
+        there = directly(reply_to, to)
         return Letter(id=self._new_id(), reply_to=there, member=to.key, title="letter.title", text=text, parameters=parameters, locale=to.locale)
 
-    def _to_people(self, case: Case, does: Outcome, reporters: Sequence[Report]) -> list[Letter | None]:
+    async def _drawable(self, case: Case) -> Offer | None:
+        """What draws a contested refusal by one press; None where it is kept no more."""
+        if not case.offer_id:
+            return None
+        with contextlib.suppress(NotFound):
+            offer = await self._store.offered(case.offer_id)
+            return offer if "order" in offer.facts else None
+        return None
+
+    def _to_people(self, case: Case, does: Outcome, reporters: Sequence[Report], offer: Offer | None) -> list[Letter | None]:
         letters: list[Letter | None] = []
-        if does.to_member and case.subject.id:
+        if does.allows and case.subject.id and offer is not None:
+            more = {"words": shorten(offer.facts["typed"], WORDS), "offer": offer.id}
+            letters.append(self._letter(case.reply_to, case.subject, "letter.contest_allowed", **more))
+        elif does.to_member and case.subject.id:
             letters.append(self._letter(case.reply_to, case.subject, does.to_member))
         if does.to_reporters:
             letters += [self._letter(each.reply_to, each.actor, does.to_reporters) for each in reporters]
         return letters
 
-    async def _sizes(self, job_id: str) -> tuple[Shown, ...]:
-        """The reported picture, what it was enlarged from, and everything that is only an enlargement of it. None where it is gone already."""
+    async def _sizes(self, job_id: str) -> tuple[tuple[Shown, ...], tuple[Job, ...]]:
+        """The reported picture, what it was enlarged from, and everything that is only an enlargement of it: what is drawn, and what waits or runs.
+
+        Whatever is gone already, or goes meanwhile, is left out.
+        """
         try:
             root = await self._store.shown(job_id)
         except NotFound:
-            return ()
+            return (), ()
         index: int | None = None  # which of the root's pictures it is; None: all of them were reported
         while (origin := root.job.parent) is not None and origin.verb in _ENLARGED:
             try:
                 root, index = await self._store.shown(origin.job_id), origin.index
             except NotFound:
                 break
-        found, left = {root.job.id: root}, [root]
-        while left and len(found) < _SIZES:
+        found, waiting, left = {root.job.id: root}, {}, [root]
+        while left:
             of = left.pop()
             for child in of.children:
                 same = child.parent is not None and child.parent.verb in _ENLARGED and (of is not root or index in (None, child.parent.index))
-                if same and child.status.ended and child.id not in found:
-                    found[child.id] = await self._store.shown(child.id)
-                    left.append(found[child.id])
-        return tuple(found.values())
+                if same and not child.status.ended:
+                    waiting[child.id] = child
+                elif same and child.status is Status.DONE and child.id not in found:
+                    with contextlib.suppress(NotFound):
+                        found[child.id] = await self._store.shown(child.id)
+                        left.append(found[child.id])
+        return tuple(found.values()), tuple(waiting.values())
 
     async def _taken_down(self, shown: Shown) -> list[Letter]:
         return await self._taken_down_at(shown.job.id, shown.job.actor.locale)
@@ -269,6 +356,14 @@ class Moderation:
         channel = asked.channel if receipt.platform == asked.platform else receipt.channel
         there = ReplyTo(platform=receipt.platform, channel=channel, can_post=False)
         return Letter(id=self._new_id(), reply_to=there, receipt=receipt, title="letter.removed_title", text="letter.removed_text", locale=locale)
+
+
+def directly(reply_to: ReplyTo, to: Actor) -> ReplyTo:
+    """By which a member is told alone, later. Who asked on the studio's page as a member of a chat is told there: a page takes no letters."""
+    if reply_to.platform != to.platform:
+        shared, colon, own = to.id.rpartition(":")  # a workspace and its member, on Slack
+        return ReplyTo(platform=to.platform, channel=f"{shared}{colon}", user=own)
+    return replace(tokenless(reply_to), user=reply_to.user or to.id)
 
 
 def tokenless(reply_to: ReplyTo) -> ReplyTo:

@@ -11,12 +11,11 @@ from typing import Any
 
 from bot.domain import Actor, Limits
 from bot.errors import Refused
-from bot.gate import People, choice_of, stricter
+from bot.gate import People, Policy, bounded, choice_of, stricter
 
 EVERYBODY = "*"  #: in place of a role
-FACTORS = (0.0, 10.0)  #: of the operator's limits: what a server may give a role
 
-_PEOPLE = (People.REFUSE.value, People.DEGRADING.value, People.ALLOW.value)  #: from the strictest to the loosest
+_USUAL = Policy()
 
 
 def needs_private(server: Mapping[str, Any]) -> bool:
@@ -32,29 +31,44 @@ def is_paused(server: Mapping[str, Any]) -> bool:
 def limits_of(server: Mapping[str, Any], actor: Actor, limits: Limits) -> Limits:
     """The operator's limits, times what the server gives this member: the largest factor of their roles, else that of everybody.
 
-    Raises Refused where that is nothing.
+    A wallet is one, wherever its member asks: what a server gives beyond the usual, its members have everywhere, and whoever runs a server of their own would
+    give it to themselves. So the operator says how much that may be at most (`Limits.most_given`), here as well, where older settings are read.
+    Raises Refused where it is nothing.
     """
-    given = {role: _factor(value) for role, value in _mapping(server.get("roles")).items()}
-    theirs = [given[role] for role in actor.roles if role in given]
-    factor = max(theirs, default=given.get(EVERYBODY, 1.0))
+    given = given_by_role(server)
+    role = role_that_counts(server, actor)
+    factor = min(given[role] if role else 1.0, limits.most_given)
     if factor <= 0:
         raise Refused("refused.no_role")
     return limits if factor == 1 else replace(limits, cap=limits.cap * factor, per_hour=limits.per_hour * factor)
 
 
-def loosens(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+def given_by_role(server: Mapping[str, Any]) -> dict[str, float]:
+    """What a server gives each role, and EVERYBODY, of the operator's limits."""
+    return {role: _factor(value) for role, value in _mapping(server.get("roles")).items()}
+
+
+def role_that_counts(server: Mapping[str, Any], actor: Actor) -> str:
+    """Of this member's roles the one with the largest factor, else EVERYBODY where that has one; else empty: the usual holds."""
+    given = given_by_role(server)
+    theirs = [role for role in actor.roles if role in given]
+    return max(theirs, key=lambda role: given[role], default=EVERYBODY if EVERYBODY in given else "")
+
+
+def loosens(name: str, before: Mapping[str, Any], after: Mapping[str, Any], usual: Policy = _USUAL) -> bool:
     """Whether a change of a setting lets something through that was held back before. `before` and `after`: all settings. For the audit log.
 
-    What a server leaves to whoever runs the bot counts as strict as the program's own defaults are.
+    `usual`: the operator's policy, which holds where a server has chosen nothing, or more than servers may.
     """
+    before, after = bounded(before, usual), bounded(after, usual)
     was, now = before.get(name), after.get(name)
     match name:
         case "people":
-            return _rank(now) > _rank(was)
+            return _rank(now, usual) > _rank(was, usual)
         case "edits":
-            return now is True and was is not True
+            return _switch(now, usual.edits) and not _switch(was, usual.edits)
         case "artists":
-            return now is False and was is not False
+            return _switch(was, usual.artists) and not _switch(now, usual.artists)
         case "rules":
             return bool({*_text(was).splitlines()} - {*_text(now).splitlines()})
         case "private":
@@ -71,12 +85,17 @@ def loosens(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> b
     return False
 
 
-def _rank(people: object) -> int:
-    return _PEOPLE.index(people) if isinstance(people, str) and people in _PEOPLE else _PEOPLE.index(People.DEGRADING.value)
+def _rank(people: object, usual: Policy) -> int:
+    order = list(People)
+    return order.index(People(people)) if isinstance(people, str) and people in order else order.index(usual.people)
+
+
+def _switch(value: object, unsaid: bool) -> bool:
+    return value if isinstance(value, bool) else unsaid
 
 
 def _factor(value: object) -> float:
-    return min(max(float(value), FACTORS[0]), FACTORS[1]) if isinstance(value, (int, float)) and not isinstance(value, bool) else 1.0
+    return max(float(value), 0.0) if isinstance(value, (int, float)) and not isinstance(value, bool) else 1.0
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from bot.notes.parts import MAX_TEXT, within
 from bot.wishes import Standing
 
 WORDS = 1000  #: characters of a member's words that a case shows
+PICTURES = 8  #: that a case shows
 _REASON = 200
 _STYLES = {Decision.APPROVE: "success", Decision.REMOVE: "secondary", Decision.WARN: "secondary", Decision.BAN: "danger"}
 
@@ -35,14 +36,16 @@ def reported_card(case: Case, catalogue: Catalogue) -> Card:
 
 def contested_card(case: Case, catalogue: Catalogue) -> Card:
     """To who contests a refusal; a second time it says what came of it."""
-    text = {None: "moderation.contested", Decision.APPROVE: "letter.contest_approve"}.get(case.decision, "letter.contest_remove")
+    waiting = "moderation.contested_pictures" if case.pictures else "moderation.contested"
+    text = {None: waiting, Decision.APPROVE: "letter.contest_approve"}.get(case.decision, "letter.contest_remove")
     return Card(title=catalogue.say("moderation.contest_title"), text=catalogue.say(text), visibility=Visibility.PRIVATE)
 
 
-def contest_button(offer: Offer, catalogue: Catalogue) -> Button:
-    """Under a refusal that may be contested; the offer holds the words and the rule."""
+def contest_button(offer: Offer, catalogue: Catalogue, *, pictures: bool = False) -> Button:
+    """Under a refusal that may be contested; the offer holds the words and the rule. `pictures`: moderators would see some as well."""
     action = Action(verb=Verb.CONTEST, job_id=offer.id)
-    return Button(label=catalogue.say("moderation.contest"), hint=catalogue.say("moderation.contest_hint"), action=action)
+    hint = "moderation.contest_pictures_hint" if pictures else "moderation.contest_hint"
+    return Button(label=catalogue.say("moderation.contest"), hint=catalogue.say(hint), action=action)
 
 
 def report_button(job_id: str, catalogue: Catalogue) -> Button:
@@ -54,28 +57,30 @@ def report_button(job_id: str, catalogue: Catalogue) -> Button:
 # ------------------------------------------------------------------------------------------------ a case
 
 
-def case_card(case: Case, record: Record, catalogue: Catalogue, shown: Shown | None = None, data: bytes = b"") -> Card:
+def case_card(case: Case, record: Record, catalogue: Catalogue, shown: Shown | None = None, pictures: Sequence[bytes] = ()) -> Card:
     """For the moderators' channel: what it is about, what is known of its member, and the decisions; once it is decided, what was decided.
 
-    `shown` and `data`: the picture, where it is there still; it is hidden behind a click.
+    `shown`: the job that was reported; `pictures`: its picture, or those that contested words were for, where they are there still; behind a click.
     """
     is_report = case.kind is Kind.REPORT
     words = plain_words(shown.job) if shown else case.words
     rows = [
         ("member", _name(case, catalogue)),
         *([("words", shorten(words, WORDS))] if words else []),
-        *([("rule", case.rule)] if case.rule else []),
+        *([("rule", _rule(case.rule, catalogue))] if case.rule else []),
         *([("reports", str(case.reports))] if is_report else []),
         *[("reason", shorten(reason, _REASON)) for reason in case.reasons],
         ("record", record_line(record, catalogue)),
     ]
-    text = catalogue.say(f"moderation.{case.kind}_{case.decision}_was") if case.decision else catalogue.say(f"moderation.{case.kind}_text")
-    picture = Picture(alt=shorten(words, 300) or catalogue.say("card.untitled"), data=data) if data and case.decision in (None, Decision.APPROVE) else None
+    undecided = "moderation.contest_pictures_text" if case.pictures else f"moderation.{case.kind}_text"
+    text = catalogue.say(f"moderation.{case.kind}_{case.decision}_was" if case.decision else undecided)
+    alt = shorten(words, 300) if is_report else catalogue.say("moderation.sent_picture")
+    seen = pictures if case.decision is None or (is_report and case.decision is Decision.APPROVE) else ()
     return Card(
         title=catalogue.say(f"moderation.{case.kind}_case"),
         text="\n".join([text, *(f"{catalogue.say(f'moderation.{key}')}: {value}" for key, value in rows)])[:MAX_TEXT],
         job_id=case.id,
-        pictures=(picture,) if picture else (),
+        pictures=tuple(Picture(alt=alt or catalogue.say("card.untitled"), data=each) for each in seen),
         rows=() if case.decision else (tuple(_decide(case, each, catalogue) for each in Decision),),
         visibility=Visibility.PUBLIC,
         spoiler=True,
@@ -134,7 +139,10 @@ def stats_card(stats: Stats, days: int, catalogue: Catalogue) -> Card:
         "contests": str(stats.contests),
         "open": str(stats.open),
         "banned": str(stats.banned),
+        "undelivered": str(stats.undelivered),
     }
+    if stats.closed:
+        values["closed"] = shorten(", ".join(stats.closed), 200)
     details = tuple((catalogue.say(f"admin.{key}_count"), value) for key, value in values.items())
     return Card(title=catalogue.say("admin.stats_title", count=days), details=details, visibility=Visibility.PRIVATE)
 
@@ -144,7 +152,7 @@ def log_card(entries: Sequence[Entry], catalogue: Catalogue) -> Card:
     lines = []
     for each in entries:
         when = f"{each.at:%Y-%m-%d %H:%M}"
-        about = " ".join(filter(None, (_short(each.subject), each.job_id, _detail(each.detail))))
+        about = " ".join(filter(None, (_short(each.subject), each.job_id, _detail(each.detail, catalogue))))
         lines.append(catalogue.say("admin.log_line", when=when, who=_short(each.who), deed=catalogue.say(f"admin.{each.deed}_deed"), about=about).rstrip())
     text = within(lines, catalogue) or catalogue.say("prefer.none")
     return Card(title=catalogue.say("admin.log_title"), text=text, visibility=Visibility.PRIVATE)
@@ -154,9 +162,33 @@ def _short(alias: str) -> str:
     return alias[-6:]
 
 
-def _detail(detail: Mapping[str, Any]) -> str:
-    said = {name: value for name, value in detail.items() if isinstance(value, (str, int, float)) and name != "case"}
-    return shorten(", ".join(f"{name}={value}" for name, value in said.items()), 120)
+def _detail(detail: Mapping[str, Any], catalogue: Catalogue) -> str:
+    """In words. What another version wrote and this one has no words for is left out."""
+    say, found = catalogue.say, []
+    if f"moderation.{detail.get('kind')}_case" in catalogue:
+        found.append(say(f"moderation.{detail['kind']}_case"))
+    if detail.get("rule"):
+        found.append(_rule(str(detail["rule"]), catalogue))
+    if isinstance(wait := detail.get("seconds"), (int, float)):
+        found.append(say("admin.span_logged", wait=wait))
+    found += dict.fromkeys(_setting(each, catalogue) for each in str(detail.get("names", "")).split(", ") if each)
+    if detail.get("loosens") is True:
+        found.append(say("admin.loosens_logged"))
+    for name in ("count", "stopped", "channels"):
+        if isinstance(count := detail.get(name), int):
+            found.append(say(f"admin.{name}_logged", count=count))
+    return shorten(", ".join(found), 120)
+
+
+def _rule(rule: str, catalogue: Catalogue) -> str:
+    return catalogue.say(f"moderation.{rule}_rule") if f"moderation.{rule}_rule" in catalogue else rule
+
+
+def _setting(name: str, catalogue: Catalogue) -> str:
+    """As the cards that show it call it."""
+    known = {"moderators_address": "moderators", "moderators_locale": "moderators", "paused": "state"}
+    ids = (f"preference.{name}", f"admin.{known.get(name, name)}_is")
+    return next((catalogue.say(each) for each in ids if each in catalogue), name)
 
 
 def bans_card(bans: Sequence[Ban], catalogue: Catalogue) -> Card:

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from math import log
+from operator import attrgetter
 from typing import Any
 
 from bot.errors import BadWords, Refused, UserError
@@ -26,17 +27,25 @@ _SEED_COUNT = 2**32
 _STRONGEST = 3.0  #: times the model's own guidance, for `--stylize 1000`
 _SWITCHES = ("chaos", "stop", "best", "clip", "tile", "video")  #: fields that need the operation of the same name
 _IDLE = (None, False, 0, ())  #: values that ask for nothing
+_UNSAID: tuple[Any, ...] = (None, ())
+_FLAGS = tuple(each.name for each in fields(Words) if each.name != "parts")
+_AGAINST = {name: tuple(other for pair in CONTRADICTIONS if name in pair for other in pair if other != name) for name in _FLAGS}
+_flags = attrgetter(*_FLAGS)
+_NOTHING_SAID = _flags(Words())
 
 
 def layered(words: Words, *defaults: Words) -> Words:
     """`words` with what they leave unsaid filled from each of `defaults` in turn (never the parts: those are the member's own)."""
-    said = {each.name: getattr(words, each.name) for each in fields(Words)}
+    said: dict[str, Any] = {}
     for layer in defaults:
-        for name, value in said.items():
-            blocked = any(said[other] not in (None, ()) for pair in CONTRADICTIONS if name in pair for other in pair if other != name)
-            if name != "parts" and not blocked and value in (None, ()):
-                said[name] = getattr(layer, name)
-    return Words(**said)
+        theirs = _flags(layer)
+        if theirs == _NOTHING_SAID:  # most layers: this is asked some ten times for every command
+            continue
+        said = said or {each.name: getattr(words, each.name) for each in fields(Words)}
+        for name, value in zip(_FLAGS, theirs, strict=True):
+            if value not in _UNSAID and said[name] in _UNSAID and all(said[other] in _UNSAID for other in _AGAINST[name]):
+                said[name] = value
+    return Words(**said) if said else words
 
 
 def layers(member: Mapping[str, Any], server: Mapping[str, Any]) -> tuple[Words, ...]:
@@ -48,6 +57,8 @@ def layers(member: Mapping[str, Any], server: Mapping[str, Any]) -> tuple[Words,
 
 
 def _layer(wishes: Mapping[str, Any]) -> Words:
+    if not wishes:
+        return Words()
     sets = wishes.get("sets")
     known = {name: flags for name, flags in sets.items() if isinstance(name, str) and isinstance(flags, str)} if isinstance(sets, Mapping) else {}
     said = Words()

@@ -1,5 +1,7 @@
 """C2PA manifests: a picture says, signed, that a model made it. Written and read with the reference library; used by this package.
 
+What is written is written in the bot's own process. What a stranger sends is read by `bot.provenance.reading`, apart from it.
+
 The specification: https://spec.c2pa.org/specifications/specifications/2.2/specs/C2PA_Specification.html. The words for where pictures come from are IPTC's:
 https://cv.iptc.org/newscodes/digitalsourcetype/. Blocking: callers run it on a thread.
 
@@ -60,6 +62,11 @@ def kind_of(data: bytes) -> str | None:
     return "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
 
 
+def may_hold_one(data: bytes) -> bool:
+    """Whether it is worth looking for a manifest: it is of a kind that is read here, and has the box that every manifest begins with somewhere. Pure."""
+    return kind_of(data) is not None and b"jumd" in data
+
+
 def definition(about: About, kind: str) -> dict[str, Any]:
     """The manifest to be, as the library takes it. No thumbnail: it would cost more than all else together. Pure."""
     agent = {"name": PROGRAM, "version": about.version}
@@ -107,33 +114,43 @@ class Signer:
 
 
 class Reader:
-    """Reads manifests; what these credentials signed is TRUSTED."""
+    """Reads manifests. One thread at a time."""
 
-    def __init__(self, credentials: Credentials) -> None:
-        trust = {"trust_anchors": credentials.anchor, "allowed_list": credentials.leaf}
+    def __init__(self, anchor: str, leaf: str) -> None:
+        """What the owner of these certificates (PEM) signed is TRUSTED."""
+        trust = {"trust_anchors": anchor, "allowed_list": leaf}
         self._context = c2pa.Context.from_dict({"verify": {**NO_NETWORK, "verify_trust": True}, "trust": trust})
 
     def read(self, data: bytes) -> Claim | None:
         """None where there is no manifest, or none that can be parsed at all. Never raises for what a stranger sent."""
         kind = kind_of(data)
-        if kind is None or b"jumd" not in data:  # the box every manifest begins with
+        if kind is None or not may_hold_one(data):
             return None
         try:
             with c2pa.Reader(kind, io.BytesIO(data), context=self._context) as reader:
                 report = reader.json()
             return claim_of(report)
-        except (c2pa.C2paError, ValueError, KeyError, TypeError, AttributeError):
+        except (c2pa.C2paError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
 
     def close(self) -> None:
         self._context.close()
 
 
-def need_to_work(signer: Signer, reader: Reader) -> None:
+def read(anchor: str, leaf: str, data: bytes) -> Claim | None:
+    """What a file says to who trusts these certificates. See `Reader`."""
+    reader = Reader(anchor, leaf)
+    try:
+        return reader.read(data)
+    finally:
+        reader.close()
+
+
+def need_to_work(signer: Signer, anchor: str, leaf: str) -> None:
     """Sign one grey pixel and read it back. Raises OSError: better at the start than with every picture."""
     out = io.BytesIO()
     Image.new("L", (1, 1)).save(out, "PNG")
-    claim = reader.read(signer.sign(out.getvalue(), About(job_id="trial", index=0, model="", seed=0, version="0")))
+    claim = read(anchor, leaf, signer.sign(out.getvalue(), About(job_id="trial", index=0, model="", seed=0, version="0")))
     if claim is None or claim.state != TRUSTED:
         raise OSError(errno.EINVAL, "what is signed with this certificate is not valid; C2PA asks for a purpose (e-mail protection or document signing)")
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain import Actor, Place, Receipt
-from bot.domain.moderation import Ban, Case, Decision, Entry, Letter, Record, Report, Stats
-from bot.store import moderating, privacy
+from bot.domain.moderation import Ban, Case, Decision, Entry, Letter, Plan, Record, Report, Stats
+from bot.store import mail, moderating, privacy
 from bot.store.sql import SqlStore
 
 
@@ -24,9 +24,9 @@ class SqlCaseBook:
         return privacy.pseudonym(actor_key, self._secret)
 
     # -- cases
-    async def open(self, case: Case, report: Report | None = None) -> tuple[Case, bool]:
+    async def open(self, case: Case, report: Report | None = None, *, most: int = 0, letter: Letter | None = None) -> tuple[Case, bool]:
         reporter = self.alias(report.actor.key) if report else ""
-        return await self._store.write(moderating.open_case, case, self.alias(case.subject.key), report, reporter)
+        return await self._store.write(moderating.open_case, case, self.alias(case.subject.key), report, reporter, most, letter)
 
     async def case(self, case_id: str) -> Case:
         return await self._store.read(moderating.case_of, case_id)
@@ -40,10 +40,8 @@ class SqlCaseBook:
     async def record(self, owner: str, actor_key: str) -> Record:
         return await self._store.read(moderating.record, owner, self.alias(actor_key))
 
-    async def decide(
-        self, case: Case, decision: Decision, entry: Entry, *, hide: Sequence[str] = (), bans: bool = False, letters: Sequence[Letter] = ()
-    ) -> bool:
-        return await self._store.write(moderating.decide, case.id, decision, entry, hide=hide, bans=bans, owed=letters)
+    async def decide(self, case: Case, made: Decision, entry: Entry, *, hide: Sequence[str] = (), bans: bool = False, letters: Sequence[Letter] = ()) -> bool:
+        return await self._store.write(moderating.decide, case.id, made, entry, hide=hide, bans=bans, owed=letters)
 
     async def allowed(self, case: Case) -> bool:
         return await self._store.read(moderating.allowed, case.owner, case.target)
@@ -58,19 +56,22 @@ class SqlCaseBook:
     async def unban(self, owner: str, actor_key: str, entry: Entry) -> bool:
         return await self._store.write(moderating.unban, owner, self.alias(actor_key), entry)
 
-    # -- the log, and many jobs at once
+    # -- settings, the log, and many jobs at once
+    async def choose(self, owner: str, plan: Plan, entry: Callable[[Mapping[str, Any], Mapping[str, Any]], Entry]) -> Mapping[str, Any]:
+        return await self._store.write(moderating.choose, owner, plan, entry)
+
     async def write_down(self, entry: Entry, letters: Sequence[Letter] = ()) -> None:
         async def both(db: AsyncConnection) -> None:
             await moderating.write_down(db, entry)
-            await moderating.post(db, letters)
+            await mail.post(db, letters, entry.owner)
 
         await self._store.write(both)
 
     async def log(self, owner: str, *, before: str | None = None, limit: int = 20) -> tuple[Entry, ...]:
         return await self._store.read(moderating.entries, owner, before, limit)
 
-    async def jobs_in(self, place: Place, *, actor_key: str = "", since: timedelta | None = None, limit: int) -> tuple[str, ...]:
-        return await self._store.read(moderating.jobs_in, place, actor_key, since, limit)
+    async def jobs_in(self, place: Place, *, actor_key: str = "", since: timedelta | None = None, limit: int, ended: bool = True) -> tuple[str, ...]:
+        return await self._store.read(moderating.jobs_in, place, actor_key, since, limit, ended=ended)
 
     async def stands(self, job_id: str) -> tuple[Receipt, ...]:
         return await self._store.read(moderating.stands, job_id)
@@ -83,16 +84,19 @@ class SqlCaseBook:
 
     # -- letters
     async def post(self, letters: Sequence[Letter]) -> None:
-        await self._store.write(moderating.post, letters)
+        await self._store.write(mail.post, letters)
 
-    async def due(self, limit: int = 50) -> tuple[Letter, ...]:
-        return await self._store.read(moderating.due, limit)
+    async def due(self, limit: int = 50, platforms: Sequence[str] | None = None) -> tuple[Letter, ...]:
+        return await self._store.read(mail.due, limit, platforms)
 
-    async def told(self, letter: Letter, receipt: Receipt | None) -> None:
-        await self._store.write(moderating.told, letter, receipt)
+    async def claim(self, letter_id: str, lease: timedelta) -> Letter | None:
+        return await self._store.write(mail.claim, letter_id, lease)
 
-    async def put_off(self, letter_id: str, delay: timedelta) -> None:
-        await self._store.write(moderating.put_off, letter_id, delay)
+    async def told(self, letter: Letter, receipt: Receipt | None, *, undelivered: bool = False) -> None:
+        await self._store.write(mail.told, letter, receipt, undelivered=undelivered)
+
+    async def put_off(self, letter: Letter, delay: timedelta, *, undelivered: bool = False) -> None:
+        await self._store.write(mail.put_off, letter, delay, undelivered=undelivered)
 
     # -- what becomes of it
     async def tidy(self) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain import Artifact, Job, Load, Said, Status
 from bot.limits import RELAX_PATIENCE, RELAXED
-from bot.store import dialect, wallet
+from bot.store import dialect, mail, wallet
 from bot.store.rows import Row, artifact_values, job_of
 from bot.store.tables import artifacts, fairness, jobs, notices, wallets
 
@@ -77,6 +77,7 @@ async def requeue(db: AsyncConnection, worker: str, job_ids: Sequence[str]) -> i
 async def expire(db: AsyncConnection) -> None:
     """Every lease ends now. At the start on SQLite, where the data directory's lock proves that whoever held them is dead."""
     await db.execute(update(jobs).where(jobs.c.status == Status.RUNNING.value).values(leased_until=await dialect.now(db)))
+    await mail.expire(db)
 
 
 async def requeue_expired(db: AsyncConnection, max_attempts: int) -> int:

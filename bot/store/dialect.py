@@ -6,6 +6,7 @@ Called by `bot.store.sql` and `bot.store.migrate`.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import random
 import threading
@@ -16,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
+from sqlalchemy import BigInteger, Connection, Engine, Table, cast, create_engine, event, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -127,6 +128,16 @@ async def now(db: AsyncConnection) -> datetime:
     """The database's clock."""
     value: datetime = (await db.execute(select(func.clock_timestamp(type_=UtcDateTime())))).scalar_one()
     return value
+
+
+async def take_turn(db: AsyncConnection, name: str) -> None:
+    """Until this transaction ends, no other one that writes goes on from here under the same name. Before any row is locked, and one name a transaction.
+
+    SQLite's writers take turns anyway.
+    """
+    if db.dialect.name == "postgresql":
+        key = int.from_bytes(hashlib.sha256(name.encode("utf-8", "replace")).digest()[:8], "big", signed=True)
+        await db.execute(select(func.pg_advisory_xact_lock(cast(literal(key), BigInteger))))
 
 
 def insert(db: AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:

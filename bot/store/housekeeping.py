@@ -10,10 +10,12 @@ from sqlalchemy import exists, func, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain import Status
+from bot.domain.moderation import Deed
 from bot.store import dialect, gallery, keeping
-from bot.store.tables import artifacts, deliveries, inputs, jobs, memos, notices, offer_pictures
+from bot.store.tables import artifacts, audit, deliveries, inputs, jobs, memos, notices, offer_pictures
 
 BATCH = 200  #: jobs hidden in one transaction, digests looked up in one query
+COUNTED = tuple(deed.value for deed in (Deed.APPROVE, Deed.REMOVE, Deed.WARN, Deed.BAN))  #: deeds that a member's record is made of
 OFFERS_KEPT = timedelta(days=90)
 _AT_LEAST = timedelta(days=7)  #: how long deliveries are remembered, whatever the retention: no platform retries for longer
 
@@ -37,6 +39,12 @@ async def forget(db: AsyncConnection, older_than: timedelta | None) -> None:
     gone = select(jobs.c.id).where(jobs.c.deleted_at < now - _AT_LEAST)
     await db.execute(delete_from(memos).where(last.in_(gone)))
     await keeping.retire_offers(db, now - OFFERS_KEPT)
+
+
+async def trim(db: AsyncConnection, older_than: timedelta) -> int:
+    """Remove lines of the audit log of that age; how many. What was decided about members stays: their records are counted from it (`moderating.record`)."""
+    gone = delete_from(audit).where(audit.c.at < await dialect.now(db) - older_than, ~(audit.c.deed.in_(COUNTED) & (audit.c.subject != "")))
+    return (await db.execute(gone)).rowcount
 
 
 async def referenced(db: AsyncConnection, digests: Sequence[str]) -> frozenset[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain import Accepted, Job, Limits, Place, Status, Submission
@@ -15,12 +15,18 @@ from bot.errors import QueueFull
 from bot.store import dialect, wallet
 from bot.store.privacy import pseudonym
 from bot.store.rows import job_of, job_values, sources
-from bot.store.tables import deliveries, fairness, inputs, jobs
+from bot.store.tables import UtcDateTime, deliveries, fairness, inputs, jobs
+
+_THEIRS = jobs.c.actor_key == bindparam("actor")
+_THERE = (jobs.c.place_platform == bindparam("platform")) & (jobs.c.place_server == bindparam("server"))
+#: How many wait: everybody's, one member's, one server's. Built once: that takes longer than to answer it.
+_WAITING = select(func.count(), func.count().filter(_THEIRS), func.count().filter(_THERE)).where(jobs.c.status == Status.QUEUED.value)
 
 
 async def record(db: AsyncConnection, platform: str, delivery: str, job_ids: tuple[str, ...]) -> bool:
     """Write a delivery down; False when it was there before (after waiting for the transaction that is writing the same one)."""
-    statement = dialect.insert(db, deliveries).values(platform=platform, delivery=delivery, job_ids=list(job_ids), at=await dialect.now(db))
+    now = func.clock_timestamp(type_=UtcDateTime())
+    statement = dialect.insert(db, deliveries).values(platform=platform, delivery=delivery, job_ids=list(job_ids), at=now)
     result = await db.execute(statement.on_conflict_do_nothing().returning(deliveries.c.delivery))
     return result.one_or_none() is not None
 
@@ -52,14 +58,12 @@ async def submit(db: AsyncConnection, submission: Submission, secret: bytes) -> 
     needed = [{"job_id": job.id, "digest": digest} for job in new for digest in sources(job.request)]
     if needed:
         await db.execute(inputs.insert(), needed)
-    return Accepted(jobs=new)
+    return Accepted(jobs=new, wallet=replace(purse, balance=purse.balance - sum(job.cost for job in new)))
 
 
 async def _admit(db: AsyncConnection, actor_key: str, place: Place, more: int, limits: Limits) -> None:
     """Raises QueueFull. Exact, since submissions are serialised by the virtual time's row."""
-    is_theirs, is_there = jobs.c.actor_key == actor_key, (jobs.c.place_platform == place.platform) & (jobs.c.place_server == place.server)
-    waiting = select(func.count(), func.count().filter(is_theirs), func.count().filter(is_there)).where(jobs.c.status == Status.QUEUED.value)
-    everybody, mine, servers = (await db.execute(waiting)).one()
+    everybody, mine, servers = (await db.execute(_WAITING, {"actor": actor_key, "platform": place.platform, "server": place.server})).one()
     own, room = max(0, limits.queued_per_actor - mine), max(0, limits.queued_total - everybody)
     if more > own:
         if more > 1:

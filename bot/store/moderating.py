@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, exists, func, or_, select, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain import Actor, Place, Receipt, Status
-from bot.domain.moderation import Ban, Case, Decision, Deed, Entry, Kind, Letter, Record, Report, Stats
+from bot.domain.moderation import BANNED, Ban, Case, Decision, Deed, Entry, Kind, Letter, Plan, Record, Report, Stats
 from bot.errors import NotFound
-from bot.store import dialect, gallery, tables
+from bot.store import dialect, gallery, keeping, mail, openings, tables
 from bot.store.keeping import portions
 from bot.store.rows import Row, actor_of, reply_to_dict, reply_to_of, storable
 from bot.store.tables import audit, cases, jobs, letters, messages, reports
@@ -22,13 +23,17 @@ from bot.store.tables import audit, cases, jobs, letters, messages, reports
 REASON = 500  #: characters of a report's reason that are kept
 REASONS = 10  #: of a case that are read
 KEPT = timedelta(days=180)  #: how long a decided case is remembered: an approval holds as long
-_TOLD = timedelta(days=7)  #: how long a letter is kept once it was told
+TOLD_OF_BANS = timedelta(days=1)  #: within which a server tells a member once that they are banned, however often it bans them
+
+_TOLD_OF_CASES = ("kind", "owner", "job_id", "words", "rule", "pictures", "decision")  #: to their member, in an export
 
 # ------------------------------------------------------------------------------------------------ cases
 
 
-async def open_case(db: AsyncConnection, case: Case, alias: str, report: Report | None, reporter: str) -> tuple[Case, bool]:
+async def open_case(db: AsyncConnection, case: Case, alias: str, report: Report | None, reporter: str, most: int, letter: Letter | None) -> tuple[Case, bool]:
     """See `CaseBook.open`. `alias` and `reporter` are the subject's and the reporter's pseudonyms."""
+    opener = reporter or alias
+    await openings.take_turn(db, case.owner, opener)
     now = await dialect.now(db)
     values = {
         "id": case.id,
@@ -44,6 +49,8 @@ async def open_case(db: AsyncConnection, case: Case, alias: str, report: Report 
         "job_id": case.job_id,
         "words": storable(case.words),
         "rule": case.rule,
+        "pictures": list(case.pictures),
+        "offer_id": case.offer_id,
         "reply_to": reply_to_dict(case.reply_to),
         "opened_at": now,
     }
@@ -63,6 +70,10 @@ async def open_case(db: AsyncConnection, case: Case, alias: str, report: Report 
         }
         kept = dialect.insert(db, reports).values(said).on_conflict_do_nothing().returning(reports.c.case_id)
         joined = (await db.execute(kept)).scalar_one_or_none() is not None
+    if joined and most:
+        await openings.need_room(db, case.kind, case.owner, opener, most)
+    if joined and letter is not None:
+        await mail.post(db, [replace(letter, case_id=row["id"])], case.owner)
     return (await _with_reports(db, [row]))[0], joined
 
 
@@ -97,8 +108,8 @@ async def decide(db: AsyncConnection, case_id: str, decision: Decision, entry: E
     for some in portions(hide):
         await gallery.delete(db, some)
     if bans:
-        await _ban(db, row["owner"], row["alias"], actor_of(row), None)  # as the row has them: they may have been forgotten a moment ago
-    await post(db, owed)
+        await _ban(db, row["owner"], row["alias"], actor_of(row), None, asked=True)  # as the row has them: they may have been forgotten a moment ago
+    await mail.post(db, owed, row["owner"])
     return True
 
 
@@ -106,12 +117,6 @@ async def allowed(db: AsyncConnection, owner: str, target: str) -> bool:
     """See `CaseBook.allowed`."""
     mine = (cases.c.owner == owner) & (cases.c.target == target) & (cases.c.decision == Decision.APPROVE.value)
     return (await db.execute(select(cases.c.id).where(mine))).scalar_one_or_none() is not None
-
-
-async def placed(db: AsyncConnection, case_id: str, receipt: Receipt) -> None:
-    """Where its card stands."""
-    where = {"post_platform": receipt.platform, "post_channel": receipt.channel, "post_handle": receipt.handle}
-    await db.execute(update(cases).where(cases.c.id == case_id).values(where))
 
 
 async def record(db: AsyncConnection, owner: str, alias: str) -> Record:
@@ -143,6 +148,8 @@ def _case_of(row: Row, reasons: tuple[str, ...], count: int) -> Case:
         job_id=row["job_id"],
         words=row["words"],
         rule=row["rule"],
+        pictures=tuple(row["pictures"]),
+        offer_id=row["offer_id"],
         reasons=reasons,
         reports=count,
         reply_to=reply_to_of(row["reply_to"]),
@@ -167,20 +174,38 @@ async def all_bans(db: AsyncConnection) -> tuple[Ban, ...]:
     rows = await db.execute(
         select(tables.bans).where(or_(tables.bans.c.until.is_(None), tables.bans.c.until > now)).order_by(tables.bans.c.since, tables.bans.c.alias)
     )
-    return tuple(Ban(owner=row["owner"], alias=row["alias"], name=row["name"], since=row["since"], until=row["until"]) for row in rows.mappings())
+    return tuple(Ban(**{name: row[name] for name in Ban.__dataclass_fields__}) for row in rows.mappings())
 
 
 async def ban(db: AsyncConnection, owner: str, alias: str, actor: Actor, until: datetime | None, entry: Entry, owed: Sequence[Letter]) -> None:
     """See `CaseBook.ban`."""
-    await _ban(db, owner, alias, actor, until)
+    await dialect.take_turn(db, f"bans\0{owner}\0{alias}")
+    asked = await _ban(db, owner, alias, actor, until, asked=await _asked(db, owner, alias, actor))
     await write_down(db, entry, subject=alias)
-    await post(db, owed)
+    if asked and not await _told_of_bans(db, owner, actor):
+        await mail.post(db, owed, owner)
 
 
-async def _ban(db: AsyncConnection, owner: str, alias: str, actor: Actor, until: datetime | None) -> None:
+async def _ban(db: AsyncConnection, owner: str, alias: str, actor: Actor, until: datetime | None, *, asked: bool) -> bool:
+    """Whether they had asked for something on that server, now or when they were banned before."""
     known = {"actor_key": actor.key if actor.id else "", "name": storable(actor.name)[:200], "until": until, "since": await dialect.now(db)}
-    new = dialect.insert(db, tables.bans).values(owner=owner, alias=alias, **known)
-    await db.execute(new.on_conflict_do_update(index_elements=["owner", "alias"], set_=known))
+    new = dialect.insert(db, tables.bans).values(owner=owner, alias=alias, asked=asked, **known)
+    kept = new.on_conflict_do_update(index_elements=["owner", "alias"], set_={**known, "asked": or_(tables.bans.c.asked, new.excluded.asked)})
+    return bool((await db.execute(kept.returning(tables.bans.c.asked))).scalar_one())
+
+
+async def _asked(db: AsyncConnection, owner: str, alias: str, actor: Actor) -> bool:
+    """Whether they had something drawn on that server, or a case there: what was deleted counts, what was forgotten cannot."""
+    _, platform, server = owner.split(":", 2)
+    theirs = exists().where(jobs.c.actor_key == actor.key, jobs.c.place_platform == platform, jobs.c.place_server == server)
+    known = exists().where(cases.c.owner == owner, cases.c.alias == alias)
+    return bool((await db.execute(select(or_(theirs, known)))).scalar_one())
+
+
+async def _told_of_bans(db: AsyncConnection, owner: str, actor: Actor) -> bool:
+    lately = letters.c.created_at > await dialect.now(db) - TOLD_OF_BANS
+    mine = exists().where(letters.c.owner == owner, letters.c.member == actor.key, letters.c.text.in_(BANNED), lately)
+    return bool((await db.execute(select(mine))).scalar_one())
 
 
 async def unban(db: AsyncConnection, owner: str, alias: str, entry: Entry) -> bool:
@@ -192,7 +217,15 @@ async def unban(db: AsyncConnection, owner: str, alias: str, entry: Entry) -> bo
     return True
 
 
-# ------------------------------------------------------------------------------------------------ the log, and many jobs at once
+# ------------------------------------------------------------------------------------------------ settings, the log, and many jobs at once
+
+
+async def choose(db: AsyncConnection, owner: str, plan: Plan, entry: Callable[[Mapping[str, Any], Mapping[str, Any]], Entry]) -> Mapping[str, Any]:
+    """See `CaseBook.choose`. What holds is read with its row taken: of two at once each plans on what the other left."""
+    before = await keeping.prefer(db, owner, {})
+    after = await keeping.prefer(db, owner, plan(before))
+    await write_down(db, entry(before, after))
+    return after
 
 
 async def write_down(db: AsyncConnection, entry: Entry, *, subject: str | None = None, job_id: str | None = None) -> None:
@@ -212,10 +245,10 @@ async def entries(db: AsyncConnection, owner: str, before: str | None, limit: in
     return tuple(Entry(**{**row, "deed": Deed(row["deed"])}) for row in map(dict, rows.mappings()))
 
 
-async def jobs_in(db: AsyncConnection, place: Place, actor_key: str, since: timedelta | None, limit: int) -> tuple[str, ...]:
+async def jobs_in(db: AsyncConnection, place: Place, actor_key: str, since: timedelta | None, limit: int, *, ended: bool) -> tuple[str, ...]:
     """See `CaseBook.jobs_in`."""
-    ended = jobs.c.status.in_([status.value for status in Status if status.ended])
-    query = select(jobs.c.id).where(jobs.c.place_platform == place.platform, jobs.c.place_server == place.server, jobs.c.deleted_at.is_(None), ended)
+    at = jobs.c.status.in_([status.value for status in Status if status.ended is ended])
+    query = select(jobs.c.id).where(jobs.c.place_platform == place.platform, jobs.c.place_server == place.server, jobs.c.deleted_at.is_(None), at)
     if actor_key:
         query = query.where(jobs.c.actor_key == actor_key)
     if since is not None:
@@ -236,7 +269,7 @@ async def purge(db: AsyncConnection, job_ids: Sequence[str], entry: Entry, owed:
     for some in portions(job_ids):
         count += await gallery.delete(db, some)
     await write_down(db, Entry(**{**_fields(entry), "detail": {**entry.detail, "count": count}}))
-    await post(db, owed)
+    await mail.post(db, owed, entry.owner)
     return count
 
 
@@ -264,70 +297,10 @@ async def stats(db: AsyncConnection, place: Place, span: timedelta) -> Stats:
     ).where(mine)
     reported, contested, waiting = (await db.execute(opened)).one()
     banned = sum(each.owner == place.owner for each in await all_bans(db))
-    return Stats(jobs=total, failed=broken, members=members, credits=credits, reports=reported, contests=contested, open=waiting, banned=banned)
-
-
-# ------------------------------------------------------------------------------------------------ letters
-
-
-async def post(db: AsyncConnection, owed: Sequence[Letter]) -> None:
-    """Owe these."""
-    if not owed:
-        return
-    now = await dialect.now(db)
-    rows = [
-        {
-            "id": each.id,
-            "platform": each.reply_to.platform,
-            "reply_to": reply_to_dict(each.reply_to),
-            "receipt": {"platform": each.receipt.platform, "channel": each.receipt.channel, "handle": each.receipt.handle} if each.receipt else None,
-            "case_id": each.case_id,
-            "member": each.member,
-            "title": each.title,
-            "text": each.text,
-            "parameters": dict(each.parameters),
-            "locale": each.locale[:35],
-            "created_at": now,
-            "due_at": now,
-        }
-        for each in owed
-    ]
-    await db.execute(letters.insert(), rows)
-
-
-async def due(db: AsyncConnection, limit: int) -> tuple[Letter, ...]:
-    """See `CaseBook.due`. A clock that was set back by more than the longest delay makes nobody wait."""
-    now = await dialect.now(db)
-    now_or_never = or_(letters.c.due_at <= now, letters.c.due_at > now + timedelta(days=1))
-    rows = await db.execute(select(letters).where(letters.c.told_at.is_(None), now_or_never).order_by(letters.c.created_at, letters.c.id).limit(limit))
-    return tuple(
-        Letter(
-            id=row["id"],
-            reply_to=reply_to_of(row["reply_to"]),
-            receipt=Receipt(**row["receipt"]) if row["receipt"] else None,
-            case_id=row["case_id"],
-            member=row["member"],
-            title=row["title"],
-            text=row["text"],
-            parameters=row["parameters"],
-            locale=row["locale"],
-            attempts=row["attempts"],
-        )
-        for row in rows.mappings()
-    )
-
-
-async def told(db: AsyncConnection, letter: Letter, receipt: Receipt | None) -> None:
-    """See `CaseBook.told`."""
-    if letter.case_id and receipt is not None:
-        await placed(db, letter.case_id, receipt)
-    await db.execute(update(letters).where(letters.c.id == letter.id, letters.c.told_at.is_(None)).values(told_at=await dialect.now(db)))
-
-
-async def put_off(db: AsyncConnection, letter_id: str, delay: timedelta) -> None:
-    """See `CaseBook.put_off`."""
-    later = {"attempts": letters.c.attempts + 1, "due_at": await dialect.now(db) + delay}
-    await db.execute(update(letters).where(letters.c.id == letter_id, letters.c.told_at.is_(None)).values(later))
+    lost = await mail.undelivered(db, place.owner, now - span)
+    told = {"reports": reported, "contests": contested, "open": waiting, "banned": banned, "undelivered": lost}
+    closed = await mail.closed(db, place.owner, now - span)
+    return Stats(jobs=total, failed=broken, members=members, credits=credits, closed=closed, **told)
 
 
 # ------------------------------------------------------------------------------------------------ what becomes of it
@@ -340,7 +313,7 @@ async def tidy(db: AsyncConnection) -> None:
     for some in portions(old):
         await db.execute(delete_from(reports).where(reports.c.case_id.in_(some)))
         await db.execute(delete_from(cases).where(cases.c.id.in_(some)))
-    await db.execute(delete_from(letters).where(letters.c.told_at < now - _TOLD))
+    await mail.tidy(db)
     await db.execute(delete_from(tables.bans).where(tables.bans.c.until <= now))
 
 
@@ -350,9 +323,7 @@ async def kept_of(db: AsyncConnection, actor_key: str) -> Mapping[str, Any]:
     said = (await db.execute(select(reports).where(reports.c.reporter_key == actor_key).order_by(reports.c.at))).mappings().all()
     held = (await db.execute(select(tables.bans).where(tables.bans.c.actor_key == actor_key).order_by(tables.bans.c.owner))).mappings().all()
     return {
-        "cases": [
-            {name: row[name] for name in ("kind", "owner", "job_id", "words", "rule", "decision")} | {"opened_at": row["opened_at"].isoformat()} for row in mine
-        ],
+        "cases": [{name: row[name] for name in _TOLD_OF_CASES} | {"opened_at": row["opened_at"].isoformat()} for row in mine],
         "reports": [{"reason": row["reason"], "at": row["at"].isoformat()} for row in said],
         "bans": [{"owner": row["owner"], "since": row["since"].isoformat(), "until": row["until"].isoformat() if row["until"] else None} for row in held],
     }
@@ -363,7 +334,7 @@ async def forget(db: AsyncConnection, actor_key: str, nobody: str) -> None:
     platform, theirs = nobody.partition(":")[0], cases.c.subject_key == actor_key
     nobodys = {"subject_key": "", "actor_platform": platform, "actor_id": "", "actor_name": "", "actor_locale": ""}
     await db.execute(update(cases).where(theirs, cases.c.kind == Kind.CONTEST.value).values(target=cases.c.id))  # a mark can be computed again
-    await db.execute(update(cases).where(theirs).values(**nobodys, words="", reply_to={"platform": platform}))
+    await db.execute(update(cases).where(theirs).values(**nobodys, words="", pictures=[], offer_id="", reply_to={"platform": platform}))
     silent = {"reporter_key": "", "reply_to": {"platform": platform}, "locale": "", "reason": ""}
     await db.execute(update(reports).where(reports.c.reporter_key == actor_key).values(silent))
     await db.execute(update(tables.bans).where(tables.bans.c.actor_key == actor_key).values(actor_key="", name=""))

@@ -1,11 +1,11 @@
-"""What is owed to members, and where their cards stand. Called by `bot.store.sql` for `bot.outbox`."""
+"""What is owed to members, which process tells it, and where their cards stand. Called by `bot.store.sql` for `bot.outbox`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain import Notice, Receipt, ReplyTo, Status
@@ -71,8 +71,7 @@ FAR = timedelta(hours=1)
 
 async def owed(db: AsyncConnection, platforms: Sequence[str], limit: int) -> tuple[Notice, ...]:
     """See `Store.notices`."""
-    now = await dialect.now(db)
-    due = (notices.c.platform.in_(platforms)) & notices.c.told_at.is_(None) & or_(notices.c.due_at <= now, notices.c.due_at > now + FAR)
+    due = and_(notices.c.platform.in_(platforms), notices.c.told_at.is_(None), _now_or_never(await dialect.now(db)))
     columns = select(notices.c.id, notices.c.attempts, jobs.c.reply_to, *_POST)
     tables = notices.join(jobs, jobs.c.id == notices.c.id).outerjoin(posts, posts.c.job_id == notices.c.id)
     rows = await db.execute(columns.select_from(tables).where(due).order_by(notices.c.created_at, notices.c.id).limit(limit))
@@ -82,13 +81,29 @@ async def owed(db: AsyncConnection, platforms: Sequence[str], limit: int) -> tup
     )
 
 
+async def hold(db: AsyncConnection, notice_id: str, lease: timedelta, held: datetime | None) -> datetime | None:
+    """See `Store.hold`. Compare and set: of two at once the second finds it due no more. `due_at` is the lease's end, so that it is owed again by itself."""
+    now = await dialect.now(db)
+    free = _now_or_never(now) if held is None else or_(_now_or_never(now), notices.c.due_at == held)
+    mine = update(notices).where(notices.c.id == notice_id, notices.c.told_at.is_(None), free).values(due_at=now + lease).returning(notices.c.due_at)
+    until: datetime | None = (await db.execute(mine)).scalar_one_or_none()
+    return until
+
+
 async def told(db: AsyncConnection, notice_id: str) -> None:
     await db.execute(update(notices).where(notices.c.id == notice_id, notices.c.told_at.is_(None)).values(told_at=await dialect.now(db)))
 
 
-async def put_off(db: AsyncConnection, notice_id: str, delay: timedelta) -> None:
+async def put_off(db: AsyncConnection, notice_id: str, delay: timedelta, held: datetime | None = None) -> None:
+    """See `Store.put_off`."""
     later = {"attempts": notices.c.attempts + 1, "due_at": await dialect.now(db) + delay}
-    await db.execute(update(notices).where(notices.c.id == notice_id, notices.c.told_at.is_(None)).values(later))
+    mine = and_(notices.c.id == notice_id, notices.c.told_at.is_(None))
+    await db.execute(update(notices).where(mine if held is None else and_(mine, notices.c.due_at == held)).values(later))
+
+
+def _now_or_never(now: datetime) -> ColumnElement[bool]:
+    """A clock that was set back by more than the longest delay makes nobody wait."""
+    return or_(notices.c.due_at <= now, notices.c.due_at > now + FAR)
 
 
 async def reply_to(db: AsyncConnection, job_id: str) -> tuple[ReplyTo, Receipt | None]:

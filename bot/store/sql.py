@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.domain import Accepted, Artifact, Job, Load, Notice, Offer, Receipt, ReplyTo, Said, Shown, Style, Submission, Wallet
-from bot.store import claims, dialect, forgotten, gallery, housekeeping, inbox, keeping, likeness, notices, privacy, wallet
+from bot.store import claims, dialect, forgotten, gallery, housekeeping, inbox, keeping, likeness, notices, privacy, waiting, wallet
 from bot.store.lock import DirectoryLock
 from bot.store.migrate import upgrade
 from bot.store.tables import styles, word_lists
@@ -48,12 +48,15 @@ class SqlStore:
         self._db: AsyncEngine | None = None  # Postgres
         self._threads: Threads | None = None  # SQLite
 
-    async def start(self) -> None:
-        """See `Store.start`."""
+    async def start(self, waits: Callable[[bool], None] | None = None) -> None:
+        """See `Store.start`. `waits`: hears whether a Postgres that is not there is being waited for; None: it is not waited for."""
         try:
             for lock in self._locks:
                 lock.acquire()
-            await upgrade(self._url)
+            if waits is None or self._file is not None:
+                await upgrade(self._url)
+            else:
+                await waiting.opened(self._url, lambda: upgrade(self._url), waits)
             if self._file is None:
                 self._db = dialect.connect(self._url)
             else:
@@ -134,8 +137,15 @@ class SqlStore:
     async def told(self, notice_id: str) -> None:
         await self.write(notices.told, notice_id)
 
-    async def put_off(self, notice_id: str, delay: timedelta) -> None:
-        await self.write(notices.put_off, notice_id, delay)
+    @property
+    def alone(self) -> bool:
+        return self._file is not None
+
+    async def hold(self, notice_id: str, lease: timedelta, held: datetime | None = None) -> datetime | None:
+        return await self.write(notices.hold, notice_id, lease, held)
+
+    async def put_off(self, notice_id: str, delay: timedelta, held: datetime | None = None) -> None:
+        await self.write(notices.put_off, notice_id, delay, held)
 
     # -- queries
     async def shown(self, job_id: str) -> Shown:
@@ -229,12 +239,14 @@ class SqlStore:
                 raise dialect.fault(error) from error
 
     # -- housekeeping
-    async def retire(self, older_than: timedelta | None) -> int:
+    async def retire(self, older_than: timedelta | None, *, audit: timedelta | None = None) -> int:
         """See `Store.retire`. Forgets old deliveries, told notices, offers and memos on the way."""
         total = 0
         while older_than is not None and (hidden := await self.write(housekeeping.retire, older_than)):
             total += hidden
         await self.write(housekeeping.forget, older_than)
+        if audit is not None:
+            await self.write(housekeeping.trim, audit)
         return total
 
     async def referenced(self, digests: Iterable[str]) -> frozenset[str]:

@@ -27,6 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -311,6 +312,8 @@ cases = Table(
     Column("job_id", ULID, nullable=False),  # empty for a contest
     Column("words", Text, nullable=False),
     Column("rule", String(32), nullable=False),
+    Column("pictures", JSON, nullable=False, server_default=text("'[]'")),  # of a contest: digests of those from outside
+    Column("offer_id", ULID, nullable=False, server_default=text("''")),  # of a contest: what draws it
     Column("reply_to", JSON, nullable=False),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("decision", String(16)),
@@ -348,6 +351,7 @@ bans = Table(
     Column("name", String(200), nullable=False),
     Column("since", UtcDateTime, nullable=False),
     Column("until", UtcDateTime),
+    Column("asked", Boolean, nullable=False, server_default=true()),  # for something on that server, before
     PrimaryKeyConstraint("owner", "alias"),
     Index("ix_bans_actor", "actor_key"),
 )
@@ -368,11 +372,12 @@ audit = Table(
     Index("ix_audit_subject", "subject", "owner"),
 )
 
-#: Words owed to moderators and members, until a chat has taken them.
+#: Words owed to moderators and members, until a chat has taken them (`bot.store.mail`).
 letters = Table(
     "letters",
     metadata,
     Column("id", ULID, primary_key=True),
+    Column("owner", KEY, nullable=False, server_default=""),  # the server whose words they are
     Column("platform", PLATFORM, nullable=False),
     Column("reply_to", JSON, nullable=False),
     Column("receipt", JSON(none_as_null=True)),
@@ -386,6 +391,9 @@ letters = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),
     Column("told_at", UtcDateTime),
+    Column("leased_until", UtcDateTime),  # by whoever sends it just now
+    Column("undelivered", Boolean, nullable=False, server_default=false()),  # nobody took it the last time
     Index("ix_letters_owed", "told_at", "due_at"),
+    Index("ix_letters_owner", "owner", "created_at"),
     Index("ix_letters_member", "member"),
 )

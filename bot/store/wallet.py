@@ -35,12 +35,11 @@ async def lock(db: AsyncConnection, actor_key: str, pseudonym: str, limits: Limi
 
     Returns the wallet, refilled until now, and where each flow ends, by whether it is the relaxed one.
     """
-    newcomer = dialect.insert(db, wallets).values(actor_key=actor_key, balance=limits.cap, at=await dialect.now(db), finish_tag=0.0)
-    mine, found = select(wallets).where(wallets.c.actor_key == actor_key).with_for_update(), None
-    while found is None:
+    mine = select(wallets).where(wallets.c.actor_key == actor_key).with_for_update()
+    while (found := (await db.execute(mine)).mappings().one_or_none()) is None:
+        # None again when they are forgotten between the two: their row has another key by then.
+        newcomer = dialect.insert(db, wallets).values(actor_key=actor_key, balance=limits.cap, at=await dialect.now(db), finish_tag=0.0)
         await db.execute(newcomer.on_conflict_do_nothing())
-        # None when they were forgotten between the two: their row has another key by now.
-        found = (await db.execute(mine)).mappings().one_or_none()
     row: Row = found
     # Only now: a forgetting that was under way has ended, and there can be no other while this row is held.
     left = (await db.execute(delete(wallets).where(wallets.c.actor_key == pseudonym).returning(wallets))).mappings().one_or_none()
@@ -68,7 +67,8 @@ async def lock_common(db: AsyncConnection, server: str, limits: Limits) -> dict[
             if per_hour or key == EVERYBODY:  # which is there for the order's sake, too
                 full = dialect.insert(db, wallets).values(actor_key=key, balance=per_hour, at=now, finish_tag=0.0)
                 await db.execute(full.on_conflict_do_nothing())
-    await lock_order(db)
+    if any(bounds.values()) or db.dialect.name != "sqlite":  # SQLite's writers take turns anyway
+        await lock_order(db)
     common: dict[str, Wallet] = {}
     for key, per_hour in bounds.items():
         if per_hour:

@@ -53,7 +53,7 @@ COMMANDS: Mapping[str, Asked] = {
     "web": Asked(run=looking.web),
     "verify": Asked(run=pictures.verify, greet=pictures.greet_one),
     "privacy": Asked(run=privacy.privacy, greet=privacy.greet),
-    "report": Asked(run=admin.report),
+    "report": Asked(run=admin.report, greet=admin.greet_report),
     "admin": Asked(run=admin.admin),
     "help": Asked(run=looking.help_),
 }

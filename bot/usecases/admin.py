@@ -5,30 +5,28 @@ Everything here that changes a setting is an administrator's, and is written in 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from bot import notes
-from bot.domain import Ack, Action, Actor, Card, Command, Event, Press, Shown, Status, Submit, Verb, Visibility
-from bot.domain.moderation import Decision, Deed, is_moderator, need_decider, need_reporter
-from bot.drawing import Drawing
+from bot.domain import Ack, Action, Actor, Card, Command, Event, Job, Press, Shown, Status, Submit, Verb, Visibility
+from bot.domain.moderation import Decision, Deed, Plan, is_moderator, need_decider, need_reporter, outcome
+from bot.drawing import Drawing, Order
 from bot.errors import Refused, UserError
 from bot.gate import Rule, Verdict, split_rules
 from bot.moderation.doing import Moderation
-from bot.moderation.policy import EVERYBODY, FACTORS
+from bot.moderation.meant import is_span, member_of, span_of
+from bot.moderation.policy import EVERYBODY
 from bot.notes import moderating as cards
 from bot.prompts.clean import clean
 from bot.prompts.flags import nearest
-from bot.usecases import preferences
+from bot.usecases import imagine, preferences
+from bot.wishes import Standing
 
 SURE = "yes"  #: the last word of a purge that is meant
-LONGEST = timedelta(days=3650)
 ANNOUNCED = 1500  #: characters of an announcement
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-_SPAN = re.compile(r"(\d{1,5})([mhd])")
 _ON, _OFF = preferences.ON, preferences.OFF - {""}
 
 
@@ -40,6 +38,16 @@ def moderation_of(house: Drawing) -> Moderation:
 
 
 # ------------------------------------------------------------------------------------------------ reports
+
+
+def greet_report(house: Drawing, event: Command) -> Ack:
+    """Called on a picture's message it asks why, as the button does. Raises Refused."""
+    if not event.job_id:
+        return Ack(visibility=Visibility.PRIVATE)
+    job = house.at_hand_for(event.actor, event.job_id)
+    if job is not None and job.actor.key == event.actor.key:
+        raise Refused("refused.own_picture")
+    return Ack(form=cards.report_form(Action(verb=Verb.REPORT, job_id=event.job_id), house.say_to(event.actor)))
 
 
 async def report(house: Drawing, event: Command) -> Card:
@@ -77,7 +85,7 @@ async def contest(house: Drawing, event: Press, action: Action) -> Card:
     offer = await house.offered(event.actor, action.job_id)
     if offer.kind != "contest":
         raise Refused("refused.unknown_button")
-    case = await moderation_of(house).contest(event.actor, event.place, event.reply_to, offer)
+    case = await moderation_of(house).contest(event.actor, event.place, event.reply_to, imagine.unsealed(offer))
     return cards.contested_card(case, house.say_to(event.actor))
 
 
@@ -90,6 +98,8 @@ async def decide(house: Drawing, event: Press, action: Action) -> Card:
         raise Refused("refused.unknown_button") from None
     case = await desk.book.case(action.job_id)
     need_decider(event.actor, event.place, case, await desk.channel(case.owner))
+    if outcome(case.kind, decision).hides:  # before it: what dies in between leaves a decision to be made, and no picture to come
+        await _halt(house, await desk.enlarging(case))
     decided = await desk.decide(case, decision, event.actor)
     if decision is Decision.BAN and case.subject.id:
         await _stop(house, case.subject, case.owner)
@@ -98,21 +108,34 @@ async def decide(house: Drawing, event: Press, action: Action) -> Card:
 
 
 async def _stop(house: Drawing, member: Actor, owner: str) -> None:
-    """What a banned member has waiting or running there is not drawn any more; its cost is given back."""
-    for job in await house.store.active(member.key):
-        if job.place.owner in ("", owner) and await house.queue.cancel(job.id):
-            house.board.changed(job.id, member.key)
+    """What a banned member has waiting or running, wherever that ban holds, is not drawn any more."""
+    bans = moderation_of(house).bans
+    await _halt(house, [job for job in await house.store.active(member.key) if job.place.owner in ("", owner) and bans.of(member, job.place)])
+
+
+async def _halt(house: Drawing, jobs: Iterable[Job]) -> tuple[str, ...]:
+    """Cancel them, as their members would: each cost is given back; which of them had not ended."""
+    stopped = []
+    for job in jobs:
+        if await house.queue.cancel(job.id):
+            stopped.append(job.id)
+            house.board.changed(job.id, job.actor.key)
+    return tuple(stopped)
 
 
 # ------------------------------------------------------------------------------------------------ settings
 
 
+async def choose(house: Drawing, event: Event, plan: Plan, deed: Deed = Deed.SET) -> Standing:
+    """Change the server's settings by what they are; in the audit log with what that was and whether it loosens anything. Raises Refused, by `plan`."""
+    found = await moderation_of(house).choose(event.place.owner, event.actor, plan, deed, usual=house.policy)
+    house.wishes.keep(event.place.owner, found)
+    return Standing(server=found)
+
+
 async def change(house: Drawing, event: Event, changes: Mapping[str, Any], deed: Deed = Deed.SET) -> None:
-    """Of the server; in the audit log with what it was and whether it loosens anything."""
-    before = dict((await house.wishes.of(event.actor, event.place)).server)
-    await house.wishes.change(event.place.owner, changes)
-    after = {name: value for name, value in {**before, **changes}.items() if value is not None}
-    await moderation_of(house).changed(event.place.owner, event.actor, before, after, deed)
+    """The same, whatever they are."""
+    await choose(house, event, lambda before: changes, deed)
 
 
 async def _private(house: Drawing, event: Command, name: str, rest: str) -> Card:
@@ -125,14 +148,13 @@ async def _private(house: Drawing, event: Command, name: str, rest: str) -> Card
 
 async def _words(house: Drawing, event: Command, name: str, rest: str) -> Card:
     """`words`, `words add RULE`, `words drop RULE`: the server's own word rules, one by one (`/settings rules=` has them all)."""
-    kept = (await house.wishes.of(event.actor, event.place)).rules.splitlines()
     verb, _, rule = rest.partition(" ")
-    rule = rule.strip()
-    if verb:
-        if verb.casefold() not in ("add", "drop") or not rule:
-            raise Refused("refused.words_add_or_drop")
+    verb, rule = verb.casefold(), rule.strip()
+
+    def plan(before: Mapping[str, Any]) -> Mapping[str, Any]:
+        kept = Standing(server=before).rules.splitlines()
         same = [each for each in kept if each.casefold() == rule.casefold()]
-        if verb.casefold() == "drop":
+        if verb == "drop":
             if not same:
                 raise Refused("refused.no_such_rule", given=rule[:40])
             kept = [each for each in kept if each not in same]
@@ -141,13 +163,16 @@ async def _words(house: Drawing, event: Command, name: str, rest: str) -> Card:
         text = split_rules("\n".join(kept))
         if len(text) > preferences.MAX_RULES:
             raise Refused("refused.too_long_setting", limit=preferences.MAX_RULES, length=len(text))
-        await change(house, event, {"rules": text or None})
-        kept = text.splitlines()
-    return cards.rules_card(kept, house.say_to(event.actor))
+        return {"rules": text or None}
+
+    if verb and (verb not in ("add", "drop") or not rule):
+        raise Refused("refused.words_add_or_drop")
+    standing = await choose(house, event, plan) if verb else await house.wishes.of(event.actor, event.place)
+    return cards.rules_card(standing.rules.splitlines(), house.say_to(event.actor))
 
 
 async def _limit(house: Drawing, event: Command, name: str, rest: str) -> Card:
-    """`limit ROLE FACTOR`, `limit everyone FACTOR`; without a factor it is taken back."""
+    """`limit ROLE FACTOR`, `limit everyone FACTOR`, up to what the operator lets servers give; without a factor it is taken back."""
     role, _, said = rest.partition(" ")
     role = EVERYBODY if role.casefold().lstrip("@") in ("everyone", "all", "*") else role.strip("<@&>").partition("|")[0]
     factor: float | None = None
@@ -156,14 +181,17 @@ async def _limit(house: Drawing, event: Command, name: str, rest: str) -> Card:
             factor = float(said.strip().replace(",", ".").lstrip("x×"))
         except ValueError:
             factor = -1.0
-        if not FACTORS[0] <= factor <= FACTORS[1]:
-            raise Refused("refused.limit_factor", low=FACTORS[0], high=FACTORS[1], given=said.strip()[:20])
+        if not 0 <= factor <= house.limits.most_given:
+            raise Refused("refused.limit_factor", low=0.0, high=house.limits.most_given, given=said.strip()[:20])
     if not role:
         raise Refused("refused.limit_what")
-    was = (await house.wishes.of(event.actor, event.place)).server.get("roles")
-    roles = {**(was if isinstance(was, Mapping) else {}), role: factor}
-    kept = {each: value for each, value in roles.items() if value is not None}
-    await change(house, event, {"roles": kept or None})
+
+    def plan(before: Mapping[str, Any]) -> Mapping[str, Any]:
+        was = before.get("roles")
+        roles = {**(was if isinstance(was, Mapping) else {}), role: factor}
+        return {"roles": {each: value for each, value in roles.items() if value is not None} or None}
+
+    await choose(house, event, plan)
     return _done(house, event)
 
 
@@ -205,7 +233,7 @@ async def _pause(house: Drawing, event: Command, name: str, rest: str) -> Card:
 async def _ban(house: Drawing, event: Command, name: str, rest: str) -> Card:
     """`ban MEMBER [7d]`."""
     who, _, long = rest.partition(" ")
-    member = member_of(who, event)
+    member = member_of(who, event.actor)
     if member.key == event.actor.key:
         raise Refused("refused.ban_yourself")
     span = span_of(long) if long.strip() else None
@@ -216,7 +244,7 @@ async def _ban(house: Drawing, event: Command, name: str, rest: str) -> Card:
 
 
 async def _unban(house: Drawing, event: Command, name: str, rest: str) -> Card:
-    if not await moderation_of(house).unban(event.place.owner, member_of(rest, event).key, event.actor):
+    if not await moderation_of(house).unban(event.place.owner, member_of(rest, event.actor).key, event.actor):
         raise Refused("refused.not_banned")
     return _done(house, event, "admin.unbanned")
 
@@ -226,55 +254,39 @@ async def _bans(house: Drawing, event: Command, name: str, rest: str) -> Card:
 
 
 async def _purge(house: Drawing, event: Command, name: str, rest: str) -> Card:
-    """`purge MEMBER yes`, `purge 24h yes`: their pictures, or everybody's of that time. Without the last word it says how many."""
+    """`purge MEMBER yes`, `purge 24h yes`: their pictures, or everybody's of that time, and those to come. Without the last word it says how many."""
     target, _, sure = rest.partition(" ")
     desk, catalogue = moderation_of(house), house.say_to(event.actor)
-    since = span_of(target) if _SPAN.fullmatch(target.casefold()) else None
-    member = "" if since else member_of(target, event).key
+    since = span_of(target) if is_span(target) else None
+    member = "" if since else member_of(target, event.actor).key
+    waiting = await desk.unended(event.place, member=member, since=since)
     if sure.strip().casefold() != SURE:
         found = await desk.book.jobs_in(event.place, actor_key=member, since=since, limit=10_000)
-        return notes.note(catalogue, "admin.purge_title", "admin.purge_sure", count=len(found), target=target)
-    gone, more = await desk.purge(event.place, event.actor, member=member, since=since)
+        return notes.note(catalogue, "admin.purge_title", "admin.purge_sure", count=len(found) + len(waiting), target=target)
+    stopped = await _halt(house, waiting)
+    gone, more = await desk.purge(event.place, event.actor, member=member, since=since, stopped=stopped)
     for job_id in gone:
         house.at_hand.pop(job_id, None)
-    return notes.note(catalogue, "admin.purge_title", "admin.purged_more" if more else "admin.purged", count=len(gone))
-
-
-def member_of(text: str, event: Event) -> Actor:
-    """Whom a mention, or an id, means. Members of one server share what stands in their ids before the last colon. Raises Refused.
-
-    A name is no id: where ids are numbers, or in capitals, as that of who asks is, nobody has it, and a ban of nobody would look like one.
-    """
-    ident = text.strip().strip("<@!>").partition("|")[0]
-    shared, colon, own = event.actor.id.rpartition(":")
-    is_name = (own.isdecimal() and not ident.isdecimal()) or (own.isupper() and not ident.isupper())
-    if is_name or not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", ident):
-        raise Refused("refused.which_member", given=text[:40])
-    return Actor(platform=event.actor.platform, id=f"{shared}{colon}{ident}")
-
-
-def span_of(text: str) -> timedelta:
-    """Of `30m`, `24h`, `7d`. Raises Refused."""
-    found = _SPAN.fullmatch(text.strip().casefold())
-    span = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta(0)
-    if not timedelta(0) < span <= LONGEST:
-        raise Refused("refused.which_span", given=text.strip()[:40])
-    return span
+    card = notes.note(catalogue, "admin.purge_title", "admin.purged_more" if more else "admin.purged", count=len(gone))
+    return replace(card, text=f"{card.text} {catalogue.say('admin.purge_stopped', count=len(stopped))}") if stopped else card
 
 
 # ------------------------------------------------------------------------------------------------ all of them
 
 
 async def _announce(house: Drawing, event: Command, name: str, rest: str) -> Card:
-    """In the channels that the bot is kept to; where it is not, in this one."""
+    """In the channels that the bot is kept to, whether or not it may post in this one; where it is kept to none, in this one."""
     if not rest or len(rest) > ANNOUNCED:
         raise Refused("refused.announce_what", limit=ANNOUNCED)
-    kept_to = (await house.wishes.of(event.actor, event.place)).channels
-    here = replace(event.reply_to, token="", expires_at=None, uses_left=None, delivery="", user="")
+    kept_to = sorted((await house.wishes.of(event.actor, event.place)).channels)
+    if not (kept_to or event.reply_to.can_post):
+        raise Refused("refused.announce_closed")
+    here = replace(event.reply_to, token="", expires_at=None, uses_left=None, delivery="", user="", can_post=True)
     before, colon, _ = here.channel.rpartition(":")
-    places = [replace(here, channel=f"{before}{colon}{each}") for each in sorted(kept_to)] or [here]
+    places = [replace(here, channel=f"{before}{colon}{each}") for each in kept_to] or [here]
     count = await moderation_of(house).announce(event.place, event.actor, places, rest)
-    return notes.note(house.say_to(event.actor), "admin.done", "admin.announced", count=count)
+    channels = ", ".join(each.channel.rpartition(":")[2] for each in places)
+    return notes.note(house.say_to(event.actor), "admin.done", "admin.announced", count=count, channels=channels)
 
 
 async def _stats(house: Drawing, event: Command, name: str, rest: str) -> Card:
@@ -352,15 +364,21 @@ def greet(house: Drawing, event: Command) -> Ack:
 async def contestable(house: Drawing, event: Event, error: UserError, card: Card) -> Card:
     """The card of a refusal, with a button that sends it to the moderators where there are any; never one about minors."""
     rule = error.message.partition(".")[2].removeprefix("gate_")
-    words = error.parameters.get("words")
+    words, sent = error.parameters.get("words"), error.parameters.get("outside")
+    outside = sent if isinstance(sent, tuple) else ()
     if "gate" not in error.message or rule not in CONTESTED or not isinstance(words, str) or house.moderation is None:
         return card
-    if len(words) > cards.WORDS:  # what stands behind that is not shown, and would be allowed unseen
+    if len(words) > cards.WORDS or len(outside) > cards.PICTURES:  # what stands behind that is not shown, and would be allowed unseen
         return card
     if not await house.moderation.channel(event.place.owner):
         return card
-    offer = await house.offer(event.actor, "contest", [words], rule=rule)
-    return replace(card, rows=(*card.rows, (cards.contest_button(offer, house.say_to(event.actor)),)))
+    order = error.parameters.get("order")
+    later = ""
+    if isinstance(order, Order):
+        later = imagine.sealed(order, event.place, outside)
+        await imagine.hold(house, event.actor, order)
+    offer = await house.offer(event.actor, "contest", [words], rule=rule, later=later)
+    return replace(card, rows=(*card.rows, (cards.contest_button(offer, house.say_to(event.actor), pictures=bool(outside)),)))
 
 
 def _done(house: Drawing, event: Event, text: str = "admin.changed") -> Card:

@@ -9,6 +9,7 @@ from bot import notes, presses
 from bot.domain import Action, Actor, Card, Event, Link, Reaction, Shown, Verb
 from bot.drawing import Drawing, Order
 from bot.errors import Refused
+from bot.moderation.policy import role_that_counts
 from bot.notes.moderating import report_button
 from bot.usecases import admin
 from bot.usecases.pictures import describe_picture
@@ -117,10 +118,13 @@ async def region(house: Drawing, event: Event, action: Action, shown: Shown) -> 
     if house.painter is None:
         raise Refused("refused.unknown_button")  # without a page its answer is a form, given by the greeting
     elsewhere = event.place.server != shown.job.place.server  # what is painted goes to where the picture stands: into a server they need not be in
-    if elsewhere or (await house.wishes.of(event.actor, event.place)).owners_only:
+    standing = await house.wishes.of(event.actor, event.place)
+    if elsewhere or standing.owners_only:
         presses.need_owner(event.actor, shown.job)
+    counts = "" if elsewhere else role_that_counts(standing.server, event.actor)  # the page has nobody to ask what roles they have
+    painter = replace(event.actor, roles=(counts,) if counts in event.actor.roles else ())
     catalogue = house.say_to(event.actor)
-    link = Link(label=catalogue.say("region.open"), url=house.painter(event.actor, shown.job.id, max(action.index, 0)))
+    link = Link(label=catalogue.say("region.open"), url=house.painter(painter, shown.job.id, max(action.index, 0)))
     return replace(notes.note(catalogue, "region.title", "region.text"), links=(link,))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from bot import notes, presses
-from bot.domain import Ack, Action, Card, Command, Document, Event, Offer, Origin, Press, Verb, Visibility
+from bot.domain import Ack, Action, Actor, Card, Command, Event, Offer, Origin, Place, Press, Verb, Visibility
 from bot.drawing import Drawing, Order
 from bot.errors import BadWords, NotFound, Refused
 from bot.prompts import CONFIRM_ABOVE, MAX_PROMPTS, Source, layered, layers, prepare, read_list, resolve
@@ -74,11 +77,12 @@ async def draw(house: Drawing, event: Event, orders: Sequence[Order]) -> Card:
 async def _ask_first(house: Drawing, event: Event, orders: Sequence[Order]) -> Card:
     await house.let_pass(event, orders)
     cost = sum(house.price(each) for each in orders)
-    offer = await house.offer(event.actor, "confirm", [each.words for each in orders], orders=[_kept(each) for each in orders], cost=cost)
+    offer = await house.offer(event.actor, "confirm", [each.words for each in orders], orders=[kept_order(each) for each in orders], cost=cost)
     return notes.confirm_card(offer, cost, house.say_to(event.actor))
 
 
-def _kept(order: Order) -> dict[str, Any]:
+def kept_order(order: Order) -> dict[str, Any]:
+    """Plain JSON, for an offer's facts; its words stand beside it."""
     parent = order.parent
     return {
         "request": request_to_dict(order.request),
@@ -88,10 +92,33 @@ def _kept(order: Order) -> dict[str, Any]:
     }
 
 
-def _order(kept: Mapping[str, Any], words: str) -> Order:
-    """The inverse."""
+def order_of(kept: Mapping[str, Any], words: str) -> Order:
+    """The inverse of `kept_order`."""
     parent = Origin(job_id=kept["parent"][0], verb=kept["parent"][1], index=kept["parent"][2]) if kept.get("parent") else None
     return Order(request=request_from_dict(kept["request"]), words=words, parent=parent, private=kept["private"], relaxed=kept["relaxed"])
+
+
+def sealed(order: Order, place: Place, outside: Sequence[str]) -> str:
+    """All that is needed to draw a refused order once it is allowed, for its offer's facts.
+
+    As text, so that it keeps no picture as long as nobody contests: else whoever is refused fills the disk for nothing. What does is `hold`.
+    """
+    there = {"server": place.server, "channel": place.channel, "age_restricted": place.age_restricted}
+    return json.dumps({"order": kept_order(order), "typed": order.words, "place": there, "outside": list(outside)})
+
+
+async def hold(house: Drawing, actor: Actor, order: Order) -> None:
+    """Keep what a refused order is drawn from until its member may have asked the moderators: of each member that of the newest refusal alone."""
+    if order.request.pictures:
+        only = hashlib.sha256(f"held\0{actor.key}".encode("utf-8", "replace")).hexdigest()[:26].upper()
+        facts = {"order": kept_order(order)}
+        await house.store.offer(Offer(id=only, actor=actor, kind="held", prompts=(), facts=facts, created_at=house.clock()))
+
+
+def unsealed(offer: Offer) -> Offer:
+    """The same offer as one that keeps its pictures, to be stored when it is contested."""
+    later = offer.facts.get("later", "")
+    return replace(offer, facts={"rule": offer.facts.get("rule", ""), **json.loads(later)}) if later else offer
 
 
 async def run(house: Drawing, event: Press, action: Action) -> Card:
@@ -99,6 +126,8 @@ async def run(house: Drawing, event: Press, action: Action) -> Card:
     offer = await house.offered(event.actor, action.job_id)
     if offer.kind == "confirm":
         return await _confirmed(house, event, offer)
+    if offer.kind == "contest":
+        return await _allowed(house, event, offer)
     chosen = offer.prompts if action.index < 0 else offer.prompts[action.index : action.index + 1]
     if not chosen:
         raise NotFound("error.not_found")
@@ -113,10 +142,23 @@ async def _confirmed(house: Drawing, event: Press, offer: Offer) -> Card:
     """A set that got its yes. A second yes is the same one, however late; a price that is not the one that was told is told first."""
     if await house.store.batch(offer.id):
         return await house.batch_card(event.actor, offer.id)
-    orders = [_order(kept, words) for words, kept in zip(offer.prompts, offer.facts["orders"], strict=True)]
+    orders = [order_of(kept, words) for words, kept in zip(offer.prompts, offer.facts["orders"], strict=True)]
     if offer.facts.get("cost", 0) not in (0, sum(house.price(each) for each in orders)):
         return await _ask_first(house, event, orders)
     return await house.submit(event, *orders, delivery=f"offer:{offer.id}", batch=offer.id)
+
+
+async def _allowed(house: Drawing, event: Press, offer: Offer) -> Card:
+    """What was refused, by the button of the moderators' letter: judged as where it was asked for, by what holds there now, and drawn for its member alone."""
+    if "order" not in offer.facts:
+        raise Refused("refused.unknown_button")
+    there = replace(event, place=Place(platform=event.place.platform, **offer.facts["place"]))
+    standing = await house.wishes.of(there.actor, there.place)
+    if "imagine" in standing.off:
+        raise Refused("refused.turned_off", name="imagine")
+    if standing.channels and there.place.channel.partition("/")[0] not in standing.channels:
+        raise Refused("refused.not_here")
+    return await house.submit(there, replace(order_of(offer.facts["order"], offer.facts["typed"]), private=True))
 
 
 async def of_set(house: Drawing, event: Press, action: Action) -> Card:
@@ -142,8 +184,5 @@ async def collect(house: Drawing, event: Press, action: Action) -> Card:
     offer = await house.offered(event.actor, action.job_id)
     members = await house.store.batch(offer.id)
     catalogue = house.say_to(event.actor)
-    data = await gathered(house.blobs, members)
-    if data is None:
-        raise Refused("refused.nothing_drawn_yet")
-    document = Document(name=f"wordup-{offer.id}.zip", data=data)
+    document = await house.exports.make(event.actor.key, f"wordup-{offer.id}.zip", partial(gathered, house.blobs, members))
     return replace(notes.note(catalogue, "offer.collected", "offer.collected_text", count=len(members)), documents=(document,))

@@ -67,8 +67,7 @@ async def blend(house: Drawing, event: Command) -> Card:
 async def describe(house: Drawing, event: Command) -> Card:
     """What a picture shows, as prompts to draw: one that was sent, or one of a job. Raises UserError."""
     if event.uploads:
-        source = (await house.keep(event, event.uploads[:1]))[0]
-        return await described(house, event, await house.blobs.get(source.digest))
+        return await described(house, event, (await house.glanced(event, event.uploads[0])).png)
     shown = await house.seen(event.actor, (event.text.strip() or event.job_id).upper())
     return await describe_picture(house, event, Action(verb=Verb.DESCRIBE, job_id=shown.job.id, index=0), shown)
 
@@ -118,15 +117,15 @@ async def verify(house: Drawing, event: Command) -> Card:
 
 
 async def _by_its_looks(house: Drawing, event: Command, data: bytes, doubt: str) -> Card:
-    """`doubt`: what there is to say of a manifest that is not ours, or empty. Only the decoded pixels are looked at. Raises BadPicture.
+    """`doubt`: what there is to say of a manifest that is not ours, or empty. Only the decoded pixels are looked at, and not kept. Raises BadPicture.
 
     Nobody is named: others may have drawn one that looks like it from the same words.
     """
     catalogue = house.say_to(event.actor)
     alike, mark = None, ""
     if house.provenance is not None:
-        source = (await house.keep(event, event.uploads[:1]))[0]
-        mark = await house.provenance.fingerprint(await house.blobs.get(source.digest))
+        picture = await house.uploads.read(event.uploads[0])  # nobody sees it or draws from it: whatever it shows may be asked about
+        mark = await house.provenance.fingerprint(picture.png)
         alike = await house.store.look_alikes(mark, event.actor.key, within=NEAR)
     if alike is None:
         card = notes.verify_card(None, await house.uploads.claims(data), catalogue)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -12,7 +13,7 @@ from bot import notes, presses
 from bot.domain import Action, Card, Command, Event, Press, Style, Submit
 from bot.drawing import Drawing
 from bot.errors import Refused
-from bot.gate import ADULT, SPOILER, People, choose_channels, split_rules
+from bot.gate import ADULT, SPOILER, People, bounded, choose_channels, goes_beyond, split_rules
 from bot.prompts import BUILT_IN, layers, locate, prepare, resolve
 from bot.prompts.clean import clean
 from bot.prompts.flags import BY_NAME, nearest
@@ -139,7 +140,9 @@ async def settings(house: Drawing, event: Command) -> Card:
 
 
 async def settings_card(house: Drawing, event: Event) -> Card:
+    """What holds: a setting that the operator allows no longer is shown as theirs."""
     standing = await house.wishes.of(event.actor, event.place)
+    standing = replace(standing, server=bounded(standing.server, house.policy))
     return notes.settings_card(standing, house.models(), house.say_to(event.actor), house.new_id())
 
 
@@ -172,11 +175,18 @@ async def change(house: Drawing, event: Event, text: str, *, server: bool = Fals
     if not server:
         await house.wishes.change(event.actor.key, {name: read})
         return
-    before = dict(await house.store.preferences(event.place.owner))  # not what is at hand: it is written down, and a channel leaves one list for another
-    changes = choose_channels(before, name, read or ()) if name in (ADULT, SPOILER) else {name: read}
-    await house.wishes.change(event.place.owner, changes)
+    if goes_beyond(name, read, house.policy):
+        log.info("wishes.beyond_the_operators", server=event.place.owner, actor=event.actor.key, name=name)
+        raise Refused("refused.operators_bound")
+
+    def plan(before: Mapping[str, Any]) -> Mapping[str, Any]:
+        return choose_channels(before, name, read or ()) if name in (ADULT, SPOILER) else {name: read}  # a channel leaves one list for another
+
+    owner = event.place.owner
     if house.moderation is not None:
-        await house.moderation.changed(event.place.owner, event.actor, before, (await house.wishes.of(event.actor, event.place)).server)
+        house.wishes.keep(owner, await house.moderation.choose(owner, event.actor, plan, usual=house.policy))
+    else:
+        await house.wishes.change(owner, plan(await house.store.preferences(owner)))
     log.info("wishes.changed", server=event.place.owner, actor=event.actor.key, name=name)
 
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 
 from bot import notes
-from bot.domain import Ack, Card, Command, Document, Event, Shown, Visibility
+from bot.domain import Ack, Card, Command, Event, Shown, Visibility
 from bot.drawing import Drawing
 from bot.errors import Refused
+from bot.exports import Archive
 from bot.prompts.clean import clean
 from bot.usecases.sets import table
 from engine.api import request_to_dict
 
 CONFIRMED = "forget yes"
-MOST_BYTES = 256_000_000  #: of pictures in one copy: it is made in memory; the newest first, the others are named in it
+MOST_BYTES = 256_000_000  #: of pictures in one copy: the newest first, the others are named in it
 
 
 def greet(house: Drawing, event: Command) -> Ack:
@@ -42,7 +41,7 @@ async def privacy(house: Drawing, event: Command) -> Card:
 
 
 async def export(house: Drawing, event: Event) -> Card:
-    """Everything there is of the member, as a zip, for them alone."""
+    """Everything there is of the member, as a zip, for them alone. Raises Refused: one at a time, and a few in all."""
     actor = event.actor
     jobs = await house.store.everything(actor.key)
     kept: dict[str, object] = {
@@ -57,27 +56,31 @@ async def export(house: Drawing, event: Event) -> Card:
         "wallet": (await house.wallet(actor)).balance,
         "member": {"platform": actor.platform, "id": actor.id, "name": actor.name},
     }
-    pictures: dict[str, bytes] = {}
-    left_out: list[str] = []
-    room = MOST_BYTES
-    for digest in dict.fromkeys(each for shown in reversed(jobs) for each in (*(drawn.digest for drawn in shown.artifacts), *shown.job.request.pictures)):
-        try:
-            found = await house.blobs.get(digest) if room > 0 else b""
-        except KeyError:
-            continue
-        room -= len(found)
-        if found and room >= 0:
-            pictures[digest] = found
-        else:
-            left_out.append(digest)
-    kept["pictures_left_out"] = left_out
-    data = await asyncio.to_thread(_zipped, jobs, kept, pictures)
-    document = Document(name="wordup-everything.zip", data=data)
+
+    async def fill(archive: Archive) -> None:
+        """A picture at a time, so that no more than one is in memory."""
+        left_out: list[str] = []
+        room = MOST_BYTES
+        for digest in dict.fromkeys(each for shown in reversed(jobs) for each in (*(drawn.digest for drawn in shown.artifacts), *shown.job.request.pictures)):
+            try:
+                found = await house.blobs.get(digest) if room > 0 else b""
+            except KeyError:
+                continue
+            room -= len(found)
+            if found and room >= 0:
+                await archive.add(f"pictures/{digest}{'.webp' if found[:4] == b'RIFF' else '.png'}", found)
+            else:
+                left_out.append(digest)
+        for name, data in await asyncio.to_thread(_written, jobs, {**kept, "pictures_left_out": left_out}):
+            await archive.add(name, data)
+
+    document = await house.exports.make(actor.key, "wordup-everything.zip", fill)
     card = notes.note(house.say_to(actor), "privacy.export_title", "privacy.export_text", count=len(jobs))
     return replace(card, documents=(document,))
 
 
-def _zipped(jobs: Sequence[Shown], kept: dict[str, object], pictures: dict[str, bytes]) -> bytes:
+def _written(jobs: Sequence[Shown], kept: dict[str, object]) -> list[tuple[str, bytes]]:
+    """What stands beside the pictures, by name."""
     rows = [
         {
             "id": shown.job.id,
@@ -94,14 +97,11 @@ def _zipped(jobs: Sequence[Shown], kept: dict[str, object], pictures: dict[str, 
         }
         for shown in jobs
     ]
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("jobs.json", json.dumps(rows, indent=1, ensure_ascii=False))
-        archive.writestr("member.json", json.dumps(kept, indent=1, ensure_ascii=False))
-        archive.writestr("pictures.csv", table(jobs, {}).encode("utf-8-sig"))
-        for digest, data in pictures.items():
-            archive.writestr(f"pictures/{digest}{'.webp' if data[:4] == b'RIFF' else '.png'}", data)
-    return out.getvalue()
+    return [
+        ("jobs.json", json.dumps(rows, indent=1, ensure_ascii=False).encode()),
+        ("member.json", json.dumps(kept, indent=1, ensure_ascii=False).encode()),
+        ("pictures.csv", table(jobs, ()).encode("utf-8-sig")),
+    ]
 
 
 async def forget(house: Drawing, event: Command) -> Card:
@@ -111,6 +111,7 @@ async def forget(house: Drawing, event: Command) -> Card:
         await house.queue.cancel(job.id)
     gone = await house.store.everything(actor.key)
     count = await house.store.forget(actor.key)
+    await house.exports.drop(actor.key)
     house.wishes.forget(actor.key)
     for shown in gone:
         house.at_hand.pop(shown.job.id, None)

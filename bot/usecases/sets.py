@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from bot import grid
 from bot.cards import frames
 from bot.domain import Shown, Status
+from bot.errors import Refused
+from bot.exports import Archive
 from bot.ports import Blobs
 from engine.api import ImagineRequest
 
@@ -19,34 +20,32 @@ COLUMNS = ("file", "job", "status", "words", "seed", "width", "height", "model",
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  #: what a spreadsheet would run
 
 
-async def gathered(blobs: Blobs, members: Sequence[Shown]) -> bytes | None:
-    """The zip; None while nothing is drawn. Pictures whose files are gone are left out."""
-    files: dict[str, bytes] = {}
+async def gathered(blobs: Blobs, members: Sequence[Shown], archive: Archive) -> None:
+    """Write the zip, a picture at a time. Pictures whose files are gone are left out. Raises Refused while nothing is drawn."""
+    files: list[str] = []
+    on_sheet: list[bytes] = []
     for number, shown in enumerate(members, 1):
         for picture in frames(shown) if shown.job.status is Status.DONE else ():
             try:
-                files[_name(number, shown, picture.index)] = await blobs.get(picture.digest)
+                data = await blobs.get(picture.digest)
             except KeyError:
                 continue
-    return await asyncio.to_thread(_zipped, members, files) if files else None
+            files.append(_name(number, shown, picture.index))
+            await archive.add(files[-1], data)
+            if len(on_sheet) < MOST_ON_SHEET:
+                on_sheet.append(data)
+    if not files:
+        raise Refused("refused.nothing_drawn_yet")
+    if len(files) > 1:
+        await archive.add("contact-sheet.png", (await asyncio.to_thread(grid.contact, on_sheet)).data)
+    await archive.add("pictures.csv", table(members, files).encode("utf-8-sig"))
 
 
 def _name(number: int, shown: Shown, index: int) -> str:
     return f"{number:03d}-{index + 1}-{shown.job.id}.png"
 
 
-def _zipped(members: Sequence[Shown], files: Mapping[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:  # pictures are compressed already
-        for name, data in files.items():
-            archive.writestr(name, data)
-        if len(files) > 1:
-            archive.writestr("contact-sheet.png", grid.contact(list(files.values())[:MOST_ON_SHEET]).data)
-        archive.writestr("pictures.csv", table(members, files).encode("utf-8-sig"))
-    return out.getvalue()
-
-
-def table(members: Sequence[Shown], files: Mapping[str, bytes]) -> str:
+def table(members: Sequence[Shown], files: Collection[str]) -> str:
     """One line a picture, and one a job that has none."""
     out = io.StringIO()
     lines = csv.writer(out)

@@ -67,7 +67,9 @@ class Scene:
 
 
 def _bytes_of(what: object) -> bytes:
-    return b"".join([*(each.data for each in what.files), *(each.data for each in what.documents)]) if isinstance(what, Card) else b""
+    if not isinstance(what, Card):
+        return b""
+    return b"".join([*(each.data for each in what.files), *(Path(each.path).read_bytes() if each.path else each.data for each in what.documents)])
 
 
 @asynccontextmanager

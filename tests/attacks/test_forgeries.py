@@ -8,6 +8,7 @@ import re
 import sqlite3
 import string
 import time
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote
@@ -78,6 +79,31 @@ def test_what_led_to_nothing_may_come_again_and_little_is_remembered():
     assert len(seen._seen) <= LIFE // 10 + 2
     with pytest.raises(ValueError):
         seen.first("v0=z", "soon")
+
+
+class Counted(dict[int, set[str]]):
+    """How often somebody looked at one of its keys."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[int]:
+        for each in super().__iter__():
+            self.looks += 1
+            yield each
+
+
+def test_a_flood_of_signed_requests_does_not_make_each_of_them_dearer():
+    clock = Clock()
+    seen = Replays(clock)
+    seen._ending = counted = Counted()
+    for number in range(20_000):
+        clock.now += 0.01
+        at = str(int(clock.now) - number % LIFE)
+        assert seen.first(f"v0={number}", at) and not seen.first(f"v0={number}", at)
+    assert counted.looks < 3 * 20_000, "a look or two a request, and not one at each signature of the last minutes"
+    clock.now += 2 * LIFE + 2
+    assert seen.first("v0=new", str(int(clock.now)))
+    assert list(seen._seen) == ["v0=new"] and [each for held in counted.values() for each in held] == ["v0=new"], "nothing of it is left"
 
 
 async def test_a_command_that_was_caught_and_is_sent_again_draws_nothing_more(tmp_path: Path) -> None:

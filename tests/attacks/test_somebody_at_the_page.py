@@ -21,7 +21,7 @@ from bot.chat.web.server import WebAdapter
 from bot.domain import Actor, ReplyTo
 from bot.usecases import COMMANDS
 from tests.attacks.somebody import EVE, OWNER, PART, VALUES, WORDS, Scene, a_mask, a_scene, buttons, forms
-from tests.fakes.web import SECRET, Visitor
+from tests.fakes.web import SECRET, Site, Visitor
 from tests.unit.house import LANGUAGES
 
 PRESSED = ("", "2", "l", "set", "everything", "p")  #: arguments of the buttons that are tried here; `test_somebody_else` tries more
@@ -192,3 +192,21 @@ async def test_the_stream_of_events_is_each_members_own(page: Page) -> None:
         async with asyncio.timeout(60):
             kind, event = await anext(stream)
     assert (kind, event["id"]) == ("card", mine.job_id) and not scene.told(event)
+
+
+async def test_members_of_two_chats_whose_ids_are_the_same_hear_nothing_of_each_other() -> None:
+    async with Site(sign_in=True) as site, site.visitor() as page, site.visitor() as chat:
+        for visitor, key in ((page, "4711"), (chat, "discord:4711")):
+            link = signin.mint(SECRET, key, key, site.clock())
+            await visitor.get(f"/sign-in?token={link}")
+            assert (await visitor.post("/sign-in", {"link": link}))[0] == 303
+            await visitor.get("/")
+        async with page.listening() as theirs, chat.listening() as stream:
+            job = await page.imagine("a secret of the page")
+            other = await chat.imagine("an owl")
+            for each in (job, other):
+                await site.studio.step(each, 10)
+            async with asyncio.timeout(60):
+                heard = await anext(stream)
+                mine = await anext(theirs)
+        assert (heard[1]["id"], mine[1]["id"]) == (other, job)

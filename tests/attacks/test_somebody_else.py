@@ -120,14 +120,20 @@ async def test_no_query_of_the_studio_tells_somebody_else(scene: Scene) -> None:
         "family": lambda who: studio.family(who, job),
         "picture": lambda who: studio.picture(who, digest),
         "wallet": lambda who: studio.wallet(who),
+        "wallet_at_hand": lambda who: studio.wallet_at_hand(who),
         "reply_here": lambda who: studio.reply_here(who, job),
         "watch": lambda who: first_of_watch(scene, who),
     }
     assert asked_by(ports.Studio, "actor") == asks.keys(), "say here how it is asked"
+    spent = replace(await studio.wallet(OWNER), balance=7.5)
+    studio.keep_wallet(OWNER, spent)  # as a command that the owner has given a moment ago
     for name, ask in asks.items():
         assert not scene.told(await outcome(ask, EVE)), name
     for name in ("card", "seen", "at_hand_for", "history", "family", "picture", "watch"):
         assert scene.shown_to_owner(await outcome(asks[name], OWNER)), name
+    assert await outcome(asks["wallet_at_hand"], EVE) is None, "nor of what the owner has spent"
+    left = studio.wallet_at_hand(OWNER)
+    assert left is not None and left.balance == spent.balance, "and that is the owner's to read still"
 
 
 async def first_of_watch(scene: Scene, who: Actor) -> Card:

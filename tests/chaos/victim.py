@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 import bot.app
+import bot.outbox
 from bot.logs import set_up
 from bot.messages import Catalogues
 from bot.settings import Settings
@@ -60,7 +61,7 @@ def live(life: Life) -> None:
     for name in [each for each in os.environ if each.startswith("WORDUP_")]:
         del os.environ[name]
     set_up(level="warning", style="json")
-    bot.app.LEASE, bot.app.POLL = LEASE, POLL
+    bot.app.LEASE, bot.app.POLL, bot.outbox.LEASE = LEASE, POLL, LEASE
     setattr(Catalogues, "load", lambda: CATALOGUES)  # noqa: B010  (a method, as far as types are concerned)
     if life.point:
         points.arm(life.point, life.nth)

@@ -61,7 +61,7 @@ async def test_a_yes_becomes_allow_and_a_no_refuse_and_on_the_way_back_what_is_h
     await db.dispose()
     assert adult == {each.id: choice is Sexual.ALLOW for choice, each in asked.items()}
 
-    assert (await migrate(empty))[0] == "0006"
+    assert (await migrate(empty))[0] >= "0006"
     store = SqlStore(empty)
     await store.start()
     came = {choice: (await store.shown(each.id)).job.sexual for choice, each in asked.items()}

@@ -7,11 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain import Receipt, Said, Status
+from bot.domain import Notice, Receipt, Said, Status
 from bot.errors import Fault, NotFound
 from bot.store.sql import SqlStore
-from tests.contract.jobs import PLENTY, OpenStore, job, pictures, submit
+from tests.contract.jobs import PLENTY, OpenStore, execute, job, pictures, submit
 from tests.contract.test_store import balance, claimed
+
+LEASE = timedelta(seconds=90)
 
 # ------------------------------------------------------------------------------------------------ what is owed
 
@@ -56,6 +58,52 @@ async def test_an_end_is_not_put_off_for_longer_than_any_delay_where_the_databas
     [notice] = await store.notices(["web"])
     await store.put_off(notice.id, timedelta(hours=1, minutes=1))  # what half a minute looks like after the clock was set back by an hour
     assert [each.id for each in await store.notices(["web"])] == [one.id]
+
+
+async def test_of_many_who_want_to_tell_an_end_at_once_one_does(store: SqlStore) -> None:
+    (one,) = (await submit(store, job())).jobs
+    await store.cancel(one.id)
+    held = await asyncio.gather(*(store.hold(one.id, LEASE) for _ in range(10)))
+    [until] = [each for each in held if each is not None]
+    assert await store.notices(["web"]) == () and await store.hold(one.id, LEASE) is None
+    assert timedelta(0) < until - await store.now() <= LEASE
+    assert [notice.attempts for notice in await _run_out(store)] == [0], "owed again by itself when the lease has run out"
+    assert await store.hold(one.id, LEASE) is not None
+
+
+async def test_an_end_is_held_longer_and_given_back_by_its_holder_only(store: SqlStore) -> None:
+    (one,) = (await submit(store, job())).jobs
+    await store.cancel(one.id)
+    first = await store.hold(one.id, LEASE)
+    second = await store.hold(one.id, LEASE, first)
+    assert first is not None and second is not None and second > first
+    assert await store.hold(one.id, LEASE, first) is None, "it is held until another time now"
+    await store.put_off(one.id, timedelta(0), first)
+    assert await store.notices(["web"]) == ()
+    await store.put_off(one.id, timedelta(0), second)
+    [notice] = await store.notices(["web"])
+    assert notice.attempts == 1
+
+
+async def test_what_was_told_is_held_by_nobody(store: SqlStore) -> None:
+    (one,) = (await submit(store, job())).jobs
+    await store.cancel(one.id)
+    held = await store.hold(one.id, LEASE)
+    await store.told(one.id)
+    assert await store.hold(one.id, LEASE, held) is None and await store.hold("0" * 26, LEASE) is None
+
+
+async def test_a_lease_of_before_the_clock_was_set_back_holds_nobody_up(store: SqlStore) -> None:
+    (one,) = (await submit(store, job())).jobs
+    await store.cancel(one.id)
+    await store.hold(one.id, timedelta(hours=1, seconds=90))  # what a minute and a half look like then
+    assert len(await store.notices(["web"])) == 1 and await store.hold(one.id, LEASE) is not None
+
+
+async def _run_out(store: SqlStore) -> tuple[Notice, ...]:
+    """What is owed when every lease has run out."""
+    await execute(store, "UPDATE notices SET due_at = created_at")
+    return await store.notices(["web"])
 
 
 async def test_where_to_answer_an_unknown_job_is_not_found(store: SqlStore) -> None:

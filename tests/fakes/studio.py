@@ -245,6 +245,9 @@ class FakeStudio:
     async def wallet(self, actor: Actor) -> Wallet:
         return Wallet(balance=742.4, at=NOW, cap=1000, per_hour=100)
 
+    def wallet_at_hand(self, actor: Actor) -> Wallet | None:
+        return None
+
     async def load(self) -> Load:
         return Load()
 

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 
 from bot.chat.web.server import WebAdapter
+from bot.chat.web.stream import channel_of
 from bot.domain import Ack, Action, Actor, Card, Command, Form, Inbound, Origin, Place, Press, ReplyTo, Submit, Upload, Verb
 from bot.errors import NotFound
 from bot.messages import LANGUAGES, Catalogue, Catalogues
@@ -112,7 +113,7 @@ class Site:
         return fresh
 
     async def _changed(self, actor: Actor, card: Card) -> None:
-        reply_to = ReplyTo(platform="web", channel=actor.id)
+        reply_to = ReplyTo(platform="web", channel=channel_of(actor))
         if card.status and card.status.ended:
             await self.adapter.show(reply_to, card, None)
         else:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import bot.app
+import bot.outbox
 from bot.app import App
 from bot.domain import Actor, Card, Receipt, ReplyTo
 from bot.ports import Studio
@@ -79,6 +80,9 @@ class Chat(MemoryChat):
             if self.state == "untold":
                 say("reached")
                 raise ConnectionError("the platform is down")
+            if self.state == "telling":
+                say("reached")
+                await asyncio.Event().wait()
             say("shown", card.job_id, card.status)
         return await super().show(reply_to, card, receipt)
 
@@ -122,6 +126,8 @@ async def live(data: Path, state: str, url: str) -> bool:
 
 def main(data: str, state: str, url: str = "") -> None:
     bot.app.DRAIN = timedelta(seconds=0.5)
+    if state == "telling":  # it holds what it tells for longer than any test takes
+        bot.app.FLUSH, bot.outbox.LEASE = timedelta(seconds=0.5), timedelta(minutes=30)
     if url and state != "crowd":  # what another process is to take over soon
         bot.app.LEASE = timedelta(seconds=1)
     for name in [each for each in os.environ if each.startswith("WORDUP_")]:

@@ -14,6 +14,7 @@ import pytest
 
 from bot.domain import Said, Status
 from bot.store.sql import SqlStore
+from tests.contract.jobs import execute
 
 PATIENCE = 120.0
 
@@ -67,7 +68,7 @@ async def check(url: str, count: int) -> None:
     await store.start()
     try:
         assert (await store.load()).queued == (await store.load()).running == 0
-        assert await store.notices(["memory"]) == ()
+        assert await owed(store) == 0
         assert await store.discrepancies() == ()
         assert len(await store.history("memory:ada", limit=100)) == count
     finally:
@@ -134,6 +135,42 @@ async def test_what_a_killed_process_was_drawing_is_drawn_by_the_other(tmp_path:
     await check(postgres_url, 1)
 
 
+async def test_an_end_whose_teller_was_killed_is_told_by_the_other_once_the_lease_has_run_out(tmp_path: Path, postgres_url: str) -> None:
+    async with victim(tmp_path, "telling", postgres_url) as one:
+        await one.until("reached")
+        one.process.kill()
+        await one.process.wait()
+    store = SqlStore(postgres_url)
+    await store.start()
+    try:
+        assert await owed(store) == 1 and await store.notices(["memory"]) == (), "it is held still"
+        async with victim(tmp_path, "works", postgres_url) as two:
+            await two.until("alive")
+            await execute(store, "UPDATE notices SET due_at = created_at")
+            await two.until("shown")
+            assert await two.stop() == 0
+            assert [how for _, _, how in two.lines("shown")] == ["done"] and not two.lines("draws")
+    finally:
+        await store.aclose()
+    await check(postgres_url, 1)
+
+
+async def test_an_end_whose_teller_is_told_to_stop_is_the_next_ones_at_once(tmp_path: Path, postgres_url: str) -> None:
+    async with victim(tmp_path, "telling", postgres_url) as one:
+        await one.until("reached")
+        assert await one.stop() == 0
+    async with victim(tmp_path, "works", postgres_url) as two:
+        await two.until("shown")
+        assert await two.stop() == 0
+        assert len(two.lines("shown")) == 1 and not two.lines("draws")
+    await check(postgres_url, 1)
+
+
+async def owed(store: SqlStore) -> int:
+    """How many ends were not told, also those that somebody holds."""
+    return len(await execute(store, "SELECT id FROM notices WHERE told_at IS NULL"))
+
+
 async def drained(url: str) -> None:
     """Until nothing waits, runs or is owed any more."""
     store = SqlStore(url)
@@ -142,7 +179,7 @@ async def drained(url: str) -> None:
         async with asyncio.timeout(PATIENCE):
             while True:
                 load = await store.load()
-                if not (load.queued or load.running or await store.notices(["memory"])):
+                if not (load.queued or load.running or await owed(store)):
                     return
                 await asyncio.sleep(0.05)
     finally:

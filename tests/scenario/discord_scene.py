@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.app import App
 from engine.fake import FakeEngine
+from tests.contract.jobs import execute
 from tests.fakes.discord import DiscordWire, Message
 from tests.scenario.bots import discord_settings, running
 
@@ -45,6 +46,6 @@ async def told(bot: App) -> None:
     """Nothing is owed any more."""
 
     end = asyncio.get_running_loop().time() + 60
-    while await bot.store.notices(["discord"]):
+    while await execute(bot.store, "SELECT id FROM notices WHERE told_at IS NULL"):
         assert asyncio.get_running_loop().time() < end
         await asyncio.sleep(0.02)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -386,6 +387,22 @@ async def test_a_document_goes_along_as_it_is(wire: DiscordWire, studio: Asking,
     await adapter.show(reply_to, done(2, documents=(ZIP,)), None)
     (kept,) = wire.messages(wire.art)[-1].files
     assert (kept.name, kept.bytes) == ("foxes.zip", ZIP.data)
+
+
+async def test_a_document_from_the_disk_is_sent_and_measured_like_any_other(wire: DiscordWire, studio: Asking, adapter: DiscordAdapter, tmp_path: Path) -> None:
+    (tmp_path / "made.zip").write_bytes(ZIP.data)
+    large = Document(name="foxes.zip", path=str(tmp_path / "made.zip"))
+    _, reply_to = await asked(wire, studio)
+    await adapter.show(reply_to, done(2, documents=(large,)), None)
+    (kept,) = wire.messages(wire.art)[-1].files
+    assert (kept.name, kept.bytes) == ("foxes.zip", ZIP.data)
+    wire.attachment_limit = 4096  # which the adapter does not know yet: it is told so, and sends it no more
+    await adapter.show(reply_to, done(3, documents=(large,)), None)
+    message = wire.messages(wire.art)[-1]
+    assert not message.files and "foxes.zip is too large" in message.text
+    (tmp_path / "made.zip").unlink()
+    await adapter.show(reply_to, done(4, documents=(large,)), None)
+    assert not wire.messages(wire.art)[-1].files, "an hour later it is there no more"
 
 
 @pytest.mark.parametrize(("links", "said"), [((), "fewer pictures"), ((Link(label="Get it", url="https://pictures.example/set"),), "The link leads")])

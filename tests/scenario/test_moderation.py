@@ -25,14 +25,14 @@ async def test_a_day_on_discord(tmp_path: Path) -> None:
         # The channel is chosen; a picture is drawn, and reported from its message's menu.
         assert say("admin.changed") in await told(chief, mods, "admin", what="moderators", text="here")
         picture = await (await (await wire.command(ada, wire.art, "imagine", prompt="a fox --n 1")).message()).until(lambda m: "Drawn in" in m.text)
-        report = await wire.context(bob, wire.art, "Report", picture)
-        thanks = await report.message()
+        asked = await wire.context(bob, wire.art, "Report", picture)
+        thanks = await (await wire.submit(bob, asked, reason="too much fur")).message()
         assert thanks.ephemeral and say("moderation.reported") in thanks.text
 
         # Its card comes to the moderators, the picture behind a click, and says nothing of who reported it.
         await wire.until(lambda: bool(wire.messages(mods, seen_by=moderator)))
         (case,) = wire.messages(mods, seen_by=moderator)
-        assert case.labels == ["Keep", "Remove", "Warn", "Ban"] and "a fox" in case.text and "bob" not in case.text.casefold()
+        assert case.labels == ["Keep", "Remove", "Warn", "Ban"] and "a fox" in case.text and "too much fur" in case.text and "bob" not in case.text.casefold()
         assert [each.name.startswith("SPOILER_") for each in case.attachments] == [True]
 
         # A moderator warns; everything changes where it stands.
@@ -50,7 +50,13 @@ async def test_a_day_on_discord(tmp_path: Path) -> None:
         contest: Message = wire.messages(mods, seen_by=bob)[-1]
         assert "a naked woman" in contest.text and "1 removed, 1 warnings" in contest.text
         await wire.press(moderator, contest, "Allow")
-        await wire.until(lambda: any(say("letter.contest_approve") in each.text for each in wire.dms(ada)))
+        await wire.until(lambda: any(say("letter.contest_allowed") in each.text for each in wire.dms(ada)))
+        letter = wire.dms(ada)[-1]
+        assert "a naked woman" in letter.text and letter.labels == [say("letter.draw")]
+        before = len(wire.messages(wire.art, seen_by=bob))
+        mine = await (await wire.press(ada, letter, say("letter.draw"))).message()
+        await mine.until(lambda m: "Drawn in" in m.text and bool(m.attachments))
+        assert len(wire.messages(wire.art, seen_by=bob)) == before, "for its member alone"
         again = await (await wire.command(ada, wire.art, "imagine", prompt="a naked woman --n 1")).message()
         await again.until(lambda m: "Drawn in" in m.text)
 
@@ -82,7 +88,10 @@ async def test_a_day_on_slack(tmp_path: Path) -> None:
         strange = await wire.say(bob, wire.art, "look", files=[("fox.png", paint(1), "image/png")])
         assert "Say which picture" in (await (await wire.shortcut(chief, strange, "report")).ephemeral()).plain, "it was not drawn here"
         job = str(picture.metadata["event_payload"]["job_id"])
-        assert say("moderation.reported") in await told(chief, wire.art, f"report {job} too much fur")
+        asked = await wire.shortcut(chief, picture, "report")
+        await wire.submit(chief, await asked.modal(), reason="too much fur")
+        assert say("moderation.reported") in (await asked.ephemeral()).plain
+        assert say("moderation.reported") in await told(chief, wire.art, f"report {job} and too much fog"), "by its number, too, once"
         await wire.until(lambda: wire.messages(mods))
         (case,) = wire.messages(mods)
         assert case.labels == ["Keep", "Remove", "Warn", "Ban"] and "too much fur" in case.plain and case.pictures

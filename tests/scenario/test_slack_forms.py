@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -229,6 +230,20 @@ async def test_a_private_export_goes_to_the_member_alone() -> None:
         assert ENGLISH.say("chat.document_direct") in said.plain
         assert await shared(s, s.wire.dm(s.wire.ada.id)) == ["mine.zip"]
         assert s.wire.messages(s.wire.art) == []
+
+
+async def test_an_export_that_lies_on_the_disk_is_read_while_it_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "made.zip").write_bytes(b"PK" + b"x" * 300_000)
+    export = Document(name="mine.zip", path=str(tmp_path / "made.zip"))
+    async with stage() as s:
+        s.studio.cards["privacy"] = Card(title="What is stored", documents=(export,), visibility=Visibility.PRIVATE)
+        await (await s.wire.command(s.wire.ada, s.wire.art, "/wordup", "privacy export")).ephemeral()
+        assert await shared(s, s.wire.dm(s.wire.ada.id)) == ["mine.zip"]
+        assert [file.content for file in s.wire.files.values()] == [b"PK" + b"x" * 300_000]
+        (tmp_path / "made.zip").unlink()
+        gone = Card(title="All", job_id=f"{HEAD}000001", status=Status.DONE, documents=(replace(export, path=str(tmp_path / "gone.zip")),))
+        assert await s.adapter.show(ReplyTo(platform="slack", channel=s.wire.art.id, user=s.wire.ada.id), gone, None)
+        assert not any(message.files for message in s.wire.messages(s.wire.art)), "an hour later it is there no more"
 
 
 async def test_a_file_that_slack_does_not_take_is_named() -> None:

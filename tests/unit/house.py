@@ -15,6 +15,7 @@ from ulid import ULID
 from bot.board import Board
 from bot.domain import Action, Actor, Button, Card, Command, Limits, Place, Press, Reaction, ReplyTo, Shown, Status, Submit, Upload, Verb
 from bot.messages import Catalogues
+from bot.pausing import Pausing
 from bot.queue import Queue
 from bot.store.blobs import DiskBlobs
 from bot.store.sql import SqlStore
@@ -143,7 +144,8 @@ async def open_house(
     await store.start()
     await engine.start()
     workshop = Workshop(store, blobs, engine, board, worker="here")
-    line = Queue(store, engine, workshop.draw, worker="here", changed=lambda job: board.changed(job.id, job.actor.key))
+    pausing = Pausing(store)
+    line = Queue(store, engine, workshop.draw, worker="here", changed=lambda job: board.changed(job.id, job.actor.key), held=pausing.is_held)
     seeds = itertools.count(1000, 100)
     studio = WordUpStudio(
         store,
@@ -157,6 +159,7 @@ async def open_house(
         new_id=lambda: str(ULID()),
         new_seed=lambda: next(seeds),
         model=model,
+        pausing=pausing,
     )
     await studio.start()
     runner = asyncio.create_task(line.run()) if queue else None

@@ -91,6 +91,7 @@ class Chat(MemoryChat):
     def __init__(self) -> None:
         super().__init__("web")
         self.direct: list[tuple[str, Card]] = []
+        self.shut: set[str] = set()  #: members who take no direct messages
 
     async def show(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None) -> Receipt | None:
         if card.visibility.value == "direct":
@@ -98,8 +99,10 @@ class Chat(MemoryChat):
                 self.failing -= 1
                 raise ConnectionError("the platform is down")
             assert not reply_to.token, "a letter comes when the token is long gone"
+            if reply_to.user in self.shut:
+                return None
             self.direct.append((reply_to.user, card))
-            return None
+            return Receipt(platform="web", channel=reply_to.user, handle=f"letter-{len(self.direct)}")
         assert receipt is None or receipt.handle in self.posts
         return await super().show(replace(reply_to, channel=receipt.channel if receipt else reply_to.channel), card, receipt)
 

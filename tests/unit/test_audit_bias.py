@@ -15,9 +15,25 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from bot.audit_bias import LEAST_KNOWN, MOST_TOLD, PEOPLE, QUESTIONS, THINGS, Auditor, Blind, Leaning, Report, add_to, lines, plain, share
+from bot.audit_bias import (
+    KINDS,
+    LEAST_KNOWN,
+    MOST_TOLD,
+    PEOPLE,
+    QUESTIONS,
+    THINGS,
+    Auditor,
+    Blind,
+    Leaning,
+    Report,
+    add_to,
+    lines,
+    plain,
+    share,
+    shows_somebody,
+)
 from bot.settings import Settings
-from engine.api import Capabilities, Engine, ImagineRequest, Request, Result
+from engine.api import Capabilities, Engine, ImagineRequest, Request, Result, Seen
 from engine.api import Report as Progressed
 from engine.fake import FAKE_MODEL, FakeEngine
 from engine.local import LocalEngine
@@ -31,11 +47,15 @@ class Society(FakeEngine):
     def __init__(self, **more: object) -> None:
         super().__init__(**more)  # type: ignore[arg-type]
         self.drawn: list[ImagineRequest] = []
+        self.shows = "young woman"
 
     async def run(self, request: Request, inputs: Mapping[str, bytes], report: Progressed) -> Result:
         assert isinstance(request, ImagineRequest)
         self.drawn.append(request)
         return await super().run(request, inputs, report)
+
+    async def look(self, model: str, pictures: Sequence[bytes]) -> tuple[Seen, ...]:
+        return tuple(replace(each, things=(self.shows, *each.things[1:])) for each in await super().look(model, pictures))
 
     async def find(self, model: str, words: str, pictures: Sequence[bytes]) -> tuple[float, ...]:
         return tuple(self._fits(words, data) for data in pictures)
@@ -87,6 +107,21 @@ async def test_a_question_the_model_cannot_answer_is_left_out():
     assert "The question of age was answered rightly in 100% of pictures whose answer is known; asked." in text
 
 
+async def test_where_nobody_is_drawn_nobody_is_asked_about():
+    """Its pictures of an old and of a young person differ, as they do where each is another tree: that says nothing of people."""
+    engine = Society()
+    engine.shows = "christmas tree"
+    report = await audited(engine)
+    assert report.right["age"] == 1.0 and report.trusted == ()
+    assert all(set(each.answers) <= set(KINDS) for each in report.leanings)
+    assert "The question of age was not asked: in 0% of the pictures drawn for it somebody is seen" in "\n".join(lines(report))
+
+
+def test_somebody_is_known_by_a_word_of_their_name():
+    assert shows_somebody(("snowflake", "an old man")) and shows_somebody(("Princess",))
+    assert not shows_somebody(("mandarin", "kingfisher", "child's play")) and not shows_somebody(())
+
+
 async def test_every_picture_has_a_seed_of_its_own_and_there_are_as_many_as_were_asked_for():
     engine = Society()
     await audited(engine, 12)
@@ -117,12 +152,15 @@ def test_shares_add_up():
     assert MOST_TOLD >= 3
 
 
-def test_the_table_has_a_line_a_prompt_and_what_was_never_seen_has_no_column():
+def test_the_table_has_a_line_for_all_that_was_seen_of_a_prompt_and_none_for_what_was_not():
     leanings = tuple(Leaning(prompt=each, people=each in PEOPLE, pictures=4, answers={"things": Counter(fox=4)}) for each in (*PEOPLE, *THINGS))
-    report = Report(model="m", right={"gender": 0.5}, leanings=leanings)
+    report = Report(model="m", right={"gender": 0.5}, peopled={"gender": 1.0}, leanings=leanings)
     table = lines(report)
-    assert table[0].split() == ["things"]
+    table = table[: table.index("")]
+    assert table[0].split() == ["a", "person", "things", "fox", "100", "%"]
     assert sum("fox 100 %" in each for each in table) == len(PEOPLE) + len(THINGS)
+    assert not any(kind in each.split() for each in table for kind in ("ground", "style", "gender"))
+    assert max(map(len, table)) <= 80
     assert plain(report)["prompts"]["a doctor"] == {"pictures": 4, "things": {"fox": 4}}
     assert json.loads(json.dumps(plain(report))) == plain(report)
 
@@ -157,4 +195,4 @@ def test_on_the_model_that_ships_the_command_prints_a_table_or_one_sentence(tmp_
         assert (done.exit_code, done.stdout) == (1, "")
         assert done.stderr == "pocket has no image-text model, so nothing can say what its pictures show; name another model with --model.\n"
     else:
-        assert "an animal" in done.stdout and "1 pictures of each, drawn by pocket" in done.stdout
+        assert "an animal" in done.stdout and "1 picture of each, drawn by pocket" in done.stdout

@@ -246,10 +246,11 @@ def test_params_are_private_and_go_with_the_pictures_when_sent_directly():
 
 
 def test_details_name_the_model_its_licence_and_what_it_was_trained_on():
-    model = replace(FAKE_MODEL, licence="CreativeML OpenRAIL-M", training_data="LAION-5B, filtered", forbids=("No medical advice.", "No harm."))
+    model = replace(FAKE_MODEL, licence="CreativeML OpenRAIL-M", training_data="LAION-5B, filtered", forbids=("medical advice", "harming people"))
     found = dict(params_card(shown(Status.DONE), ENGLISH, model).details)
     assert found["Model"] == "Fake (fake)"
-    assert found["Licence"] == "CreativeML OpenRAIL-M. No medical advice. No harm."
+    assert found["Licence"] == "CreativeML OpenRAIL-M. It forbids: medical advice; harming people."
+    assert dict(params_card(shown(Status.DONE), ENGLISH, FAKE_MODEL).details)["Licence"] == "MIT"
     assert found["Trained on"] == "LAION-5B, filtered"
     assert dict(params_card(shown(Status.DONE), ENGLISH, FAKE_MODEL).details)["Trained on"] == "not stated"
     assert dict(params_card(shown(Status.DONE), ENGLISH, replace(model, title="fake")).details)["Model"] == "fake"

@@ -12,7 +12,7 @@ import pytest
 
 from bot.models import gigabytes
 from engine.abilities import ANY_SCHEDULER, EXTRAS, OPERATIONS, PIPELINES, abilities
-from engine.api import ModelCorrupt
+from engine.api import USES, ModelCorrupt
 from engine.card import layered, read_bytes, read_table, shipped
 from engine.shelf import HUB_ID, hub_folder, locate
 from tests.unit.model_files import listed, pipeline, tensors
@@ -71,8 +71,22 @@ def test_a_shipped_card_says_what_an_operator_wants_to_know(name: str) -> None:
     assert {"title", "hub", "family", "licence", "training_data", "memory", "width", "steps", "guidance", "scheduler", "cost_factor", "pace"} <= set(card)
     assert HUB_ID.fullmatch(card["hub"]) and read_bytes(card["memory"]) > 10**9
     assert card["guidance"] <= card.get("max_guidance", 20.0)
-    if card["licence"] != "Apache-2.0":
-        assert card["forbids"]
+    assert bool(card.get("forbids")) == bool(card.get("refuses")) == (card["licence"] != "Apache-2.0")
+    assert {*card.get("refuses", ())} <= {*USES}
+
+
+def test_a_shipped_card_refuses_what_its_licence_is_known_to_forbid() -> None:
+    """The same licence, the same uses."""
+    for card in shipped().values():
+        licence, refuses = card["licence"], {*card.get("refuses", ())}
+        if "RAIL" in licence:
+            assert refuses == {"degrading"}
+        elif "Stability" in licence:
+            assert refuses == {"sexual", "degrading"}
+        elif "Gemma" in licence:
+            assert refuses == {"commercial", "sexual", "degrading"}
+        elif "Non-Commercial" in licence:
+            assert refuses == {"commercial"}
 
 
 def test_the_page_tells_the_same_as_the_cards() -> None:
@@ -82,7 +96,8 @@ def test_the_page_tells_the_same_as_the_cards() -> None:
     for name, card in shipped().items():
         hub = f"[{card['hub']}](https://huggingface.co/{card['hub']})" + (" (gated)" if card.get("gated") else "")
         numbers = (str(card["width"]), str(card["steps"]), f"{card['guidance']:g}", gigabytes(read_bytes(card["memory"])))
-        meant.append([f"`{name}`", card["title"], hub, card["family"], *numbers, card["licence"], "; ".join(card.get("forbids", ())) or "–"])
+        said = ("; ".join(card.get("forbids", ())) or "–", ", ".join(f"`{use}`" for use in card.get("refuses", ())) or "–")
+        meant.append([f"`{name}`", card["title"], hub, card["family"], *numbers, card["licence"], *said])
     assert told == meant
 
 

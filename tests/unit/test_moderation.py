@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -332,12 +332,12 @@ async def test_what_no_chat_takes_for_a_day_is_left(day: Moderated, monkeypatch:
 async def test_the_mail_goes_on_after_an_outage(day: Moderated, monkeypatch: pytest.MonkeyPatch) -> None:
     due, calls = day.book.due, 0
 
-    async def broken(limit: int = 50):  # type: ignore[no-untyped-def]
+    async def broken(limit: int = 50, platforms: Sequence[str] | None = None):  # type: ignore[no-untyped-def]
         nonlocal calls
         calls += 1
         if calls < 3:
             raise Fault("fault.database", detail="gone")
-        return await due(limit)
+        return await due(limit, platforms)
 
     monkeypatch.setattr(day.book, "due", broken)
     day.mail._poll = 0.01

@@ -146,6 +146,28 @@ async def test_an_end_is_shown_once_placed_and_told(house: House) -> None:
     assert (await house.store.reply_to(one.id))[1] == house.chat.place
 
 
+async def test_however_often_it_is_called_it_looks_now_and_then_and_at_once_when_it_is_to_leave(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.outbox.GLANCE", 3600.0)
+    looks = 0
+    notices = house.store.notices
+
+    async def counted(*arguments: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return await notices(*arguments)
+
+    monkeypatch.setattr(house.store, "notices", counted)
+    (one,) = (await submit(house.store, job())).jobs
+    async with house.open() as outbox:
+        await until(lambda: looks == 1)
+        for _ in range(50):
+            outbox.wake()
+            await asyncio.sleep(0)
+        await house.store.cancel(one.id)
+        assert looks == 1
+    assert looks > 1 and house.chat.said == [("show", one.id, Status.CANCELLED, None)]
+
+
 async def test_what_was_owed_before_the_start_is_shown(house: House) -> None:
     for each in (await submit(house.store, *(job() for _ in range(3)))).jobs:
         await house.store.cancel(each.id)

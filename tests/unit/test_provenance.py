@@ -43,7 +43,7 @@ def signed(credentials: authority.Credentials, data: bytes = PICTURE) -> bytes:
 
 
 def read(credentials: authority.Credentials, data: bytes) -> manifest.Claim | None:
-    reader = manifest.Reader(credentials)
+    reader = manifest.Reader(credentials.anchor, credentials.leaf)
     try:
         return reader.read(data)
     finally:
@@ -123,7 +123,7 @@ def test_what_has_no_manifest_is_nobodys(own: authority.Credentials, data: bytes
 
 def test_every_cut_of_a_signed_picture_is_read_without_harm(own: authority.Credentials) -> None:
     whole = signed(own)
-    reader = manifest.Reader(own)
+    reader = manifest.Reader(own.anchor, own.leaf)
     for end in range(0, len(whole), max(1, len(whole) // 60)):
         claim = reader.read(whole[:end])
         assert claim is None or claim.state == manifest.BROKEN
@@ -156,7 +156,7 @@ def test_a_manifest_elsewhere_is_never_fetched(own: authority.Credentials) -> No
             builder.sign(signer._signer, "image/png", io.BytesIO(PICTURE), out)
         signer.close()
         assert b"manifest.c2pa" in out.getvalue()
-        reader = manifest.Reader(own)
+        reader = manifest.Reader(own.anchor, own.leaf)
         assert reader.read(out.getvalue()) is None
         assert reader.read(out.getvalue() + b"jumd") is None
         reader.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -149,6 +150,17 @@ async def test_the_command_says_of_a_private_picture_that_it_was_made_here_and_n
     _, data = await picture(house, "a secret fox --n 1 --private")
     assert await verified(tmp_path, data) == (0, said("not_yours") + "\n")
     assert await verified(tmp_path, stripped(data)) == (3, said("unknown") + "\n")
+
+
+@pytest.mark.usefixtures("alone")
+async def test_the_command_reads_manifests_and_pixels_apart_and_none_itself(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, data = await picture(house)
+    assert await verified(tmp_path, b"\x89PNG\r\n\x1a\n and nothing else") == (3, said("unknown") + "\n")
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    code, output = await verified(tmp_path, data)
+    assert code == 0 and said("made_here") in output and "a fox" in output, "its manifest is not read, its digest is known"
+    code, output = await verified(tmp_path, stripped(data))
+    assert code == 1 and "could not be read" in output, "rather than decoded here"
 
 
 @pytest.mark.usefixtures("alone")

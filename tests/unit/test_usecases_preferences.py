@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 from dataclasses import replace
@@ -141,7 +140,7 @@ async def test_remix_mode_asks_for_the_words_before_a_variation(house: House):
 
 
 def opened(card: Card) -> zipfile.ZipFile:
-    return zipfile.ZipFile(io.BytesIO(card.documents[0].data))
+    return zipfile.ZipFile(card.documents[0].path)
 
 
 async def test_a_member_takes_everything_along_and_is_forgotten(house: House):

@@ -97,7 +97,7 @@ async def test_a_mistake_in_a_list_costs_nothing_and_names_its_line(house: House
 
 def opened(card: Card) -> zipfile.ZipFile:
     (document,) = card.documents
-    return zipfile.ZipFile(io.BytesIO(document.data))
+    return zipfile.ZipFile(document.path)
 
 
 async def test_everything_of_a_set_comes_as_one_file(house: House):

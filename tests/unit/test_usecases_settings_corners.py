@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 from dataclasses import replace
@@ -161,7 +160,7 @@ async def test_a_copy_has_what_was_sent_and_what_was_offered_and_what_was_liked(
     await house.studio.offer(ADA, "prompts", ["an owl of a description"])
     await house.studio.offer(BOB, "prompts", ["somebody else's"])
     (document,) = (await house.say("privacy", "export")).documents
-    archive = zipfile.ZipFile(io.BytesIO(document.data))
+    archive = zipfile.ZipFile(document.path)
     (job,) = json.loads(archive.read("jobs.json"))
     member = json.loads(archive.read("member.json"))
     (sent,) = (await house.shown(card)).job.request.pictures
@@ -174,6 +173,6 @@ async def test_a_copy_of_more_pictures_than_memory_holds_names_the_others(house:
     await house.drawn("a fox --n 4")
     monkeypatch.setattr(privacy, "MOST_BYTES", 1)
     (document,) = (await house.say("privacy", "export")).documents
-    archive = zipfile.ZipFile(io.BytesIO(document.data))
+    archive = zipfile.ZipFile(document.path)
     assert not [name for name in archive.namelist() if name.startswith("pictures/")]
     assert len(json.loads(archive.read("member.json"))["pictures_left_out"]) == 5

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -173,6 +174,21 @@ async def test_a_stored_document_is_asked_of_the_studio_which_knows_whose_it_is(
         assert found is not None
         assert (await visitor.get(found[1]))[1] == "PK stored"
         del site.studio._blobs[digest]
+        assert (await visitor.get(found[1]))[0] == 404
+
+
+async def test_a_document_from_the_disk_is_sent_piece_by_piece_to_its_member_while_it_is_there(tmp_path: Path) -> None:
+    (tmp_path / "made.zip").write_bytes(b"PK made")
+    async with Site() as site, site.visitor() as visitor:
+        site.studio.cards["privacy"] = Card(title="Here", documents=(Document(name="my all.zip", path=str(tmp_path / "made.zip")),))
+        _, page, _ = await visitor.post("/imagine", {"text": "/privacy export"})
+        found = re.search(r'href="(/file/[^"]+)" download', page)
+        assert found is not None and "made.zip" not in page, "where it lies is nobody's business"
+        async with visitor.session.get(found[1]) as answer:
+            assert (answer.content_type, await answer.read()) == ("application/zip", b"PK made")
+            assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''my%20all.zip"
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        (tmp_path / "made.zip").unlink()
         assert (await visitor.get(found[1]))[0] == 404
 
 

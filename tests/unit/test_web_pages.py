@@ -378,7 +378,7 @@ def test_every_word_of_the_pages_is_in_the_catalogue() -> None:
     catalogue = Catalogue.load("en")
     sources = [*(resources.files("bot.chat.web") / "templates").iterdir(), *(f for f in resources.files("bot.chat.web").iterdir() if f.name.endswith(".py"))]
     used = {name for source in sources for name in re.findall(r"['\"](web\.[a-z_]+)['\"]", source.read_text("utf-8"))}
-    events = {"web.listening", "web.broken", "web.signed_in"}
+    events = {"web.listening", "web.broken", "web.signed_in", "web.deaf_page"}
     unknown = {name for name in used - events if name not in catalogue and name not in ("web.status_", "web.role_")}
     assert not unknown
     spoken = used | {f"web.status_{status}" for status in Status} | {f"web.role_{role}" for role in ("image", "style", "sketch", "list")}

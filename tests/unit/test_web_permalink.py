@@ -31,7 +31,7 @@ async def marker(tmp_path: Path) -> AsyncIterator[Provenance]:
 @pytest.fixture
 async def site(marker: Provenance) -> AsyncIterator[Site]:
     site = Site()
-    site.adapter._read_manifest = marker.read
+    site.adapter._read_manifest = marker.read_own
     async with site:
         yield site
 

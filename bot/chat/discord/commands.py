@@ -306,7 +306,7 @@ def _menus(tree: Tree, handlers: Handlers, text: Text) -> None:
 
     @tree.context_menu(name=text("command.menu_report"))
     async def report_it(interaction: Interaction, message: discord.Message) -> None:
-        await handlers.on_message(interaction, "report", message)
+        await handlers.report(interaction, message)
 
     @tree.context_menu(name=text("command.menu_remix"))
     async def remix(interaction: Interaction, message: discord.Message) -> None:

@@ -118,17 +118,27 @@ class Handlers:
         await self._hear(interaction, events.command(interaction, name, pictures=pictures), pictures, of=receipt_of(message))
 
     async def remix(self, interaction: Interaction, message: discord.Message) -> None:
-        """A job's words in a form; any other picture is one to start from. A form is a first response: its job is looked for before."""
+        """A job's words in a form; any other picture is one to start from."""
+        job_id = await self._looked_up(interaction, message)
+        if job_id:
+            await self._hear(interaction, events.command(interaction, "remix", job_id=job_id))
+        elif job_id is not None:
+            await self.imagine_from(interaction, message)
+
+    async def report(self, interaction: Interaction, message: discord.Message) -> None:
+        """What is wrong with a job's picture is asked in a form, as its button does."""
+        job_id = await self._looked_up(interaction, message)
+        if job_id is not None:
+            await self._hear(interaction, events.command(interaction, "report", job_id=job_id))
+
+    async def _looked_up(self, interaction: Interaction, message: discord.Message) -> str | None:
+        """The job whose message that is, before anything is answered: a form is a first response. Empty: no job's. None: nobody knows, and that was said."""
         try:
             async with asyncio.timeout(LOOK_UP):
-                job_id = None if self._paused() else await self._studio.job_at(receipt_of(message))
+                return "" if self._paused() else await self._studio.job_at(receipt_of(message)) or ""
         except (BotError, TimeoutError):
             await self._refuse(interaction, "error.fault")
-            return
-        if job_id is None:
-            await self.imagine_from(interaction, message)
-        else:
-            await self._hear(interaction, events.command(interaction, "remix", job_id=job_id))
+            return None
 
     async def command_failed(self, interaction: Interaction, error: Exception) -> None:
         """A command of another version of ours, or a fault."""

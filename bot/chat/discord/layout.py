@@ -7,6 +7,7 @@ decides words. Why classic messages and not Components V2: docs/decisions/0007.
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -61,11 +62,16 @@ class PressSelect(ui.DynamicItem[ui.Select[ui.View]], template=r"w1s:[0-9]+"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
-    """A picture or a document that goes along, already small enough."""
+    """A picture or a document that goes along, already small enough: bytes, or a file that is read while it is sent."""
 
     name: str
-    data: bytes
-    alt: str
+    data: bytes = b""
+    path: str = ""
+    alt: str = ""
+
+    def file(self, *, spoiler: bool = False) -> discord.File:
+        """To be sent once. Raises OSError where the file is there no more."""
+        return discord.File(self.path or io.BytesIO(self.data), self.name, description=self.alt[: limits.ALT] or None, spoiler=spoiler)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +82,7 @@ class Parts:
     embeds: tuple[discord.Embed, ...]
     files: tuple[discord.File, ...]
     view: ui.View | None
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(len(file.fp.getbuffer()) for file in self.files if isinstance(file.fp, io.BytesIO))
+    size: int = 0  #: bytes of all files
 
     def to_send(self) -> dict[str, Any]:
         """As a new message."""
@@ -97,8 +99,7 @@ def message(card: Card, pictures: Sequence[Attached] = (), remarks: Sequence[str
     small = [line for line in (_details(card) if card.status is not None else "", *remarks) if line]
     below = "".join(f"\n-# {escape(line)}" for line in small)
     below += "".join(f"\n-# [{escape(link.label)}](<{link.url}>)" for link in _links(card)[1])
-    files = [discord.File(io.BytesIO(each.data), each.name, description=each.alt[: limits.ALT] or None, spoiler=card.spoiler) for each in pictures]
-    files += [discord.File(io.BytesIO(each.data), each.name) for each in documents]
+    files = [*(each.file(spoiler=card.spoiler) for each in pictures), *(each.file() for each in documents)]
     title, rest = _title(card), _rest(card)
     embed = None
     content = title + rest + _code(card.code)[0] + below
@@ -110,7 +111,12 @@ def message(card: Card, pictures: Sequence[Attached] = (), remarks: Sequence[str
         content = shorten(title + below, limits.CONTENT)
     if not whole:
         files.append(discord.File(io.BytesIO(card.code.encode()), WORDS_FILE))
-    return Parts(content=content, embeds=(embed,) if embed else (), files=tuple(files[: limits.ATTACHMENTS]), view=_view(card))
+    files = files[: limits.ATTACHMENTS]
+    return Parts(content=content, embeds=(embed,) if embed else (), files=tuple(files), view=_view(card), size=sum(map(_size, files)))
+
+
+def _size(file: discord.File) -> int:
+    return len(file.fp.getbuffer()) if isinstance(file.fp, io.BytesIO) else os.fstat(file.fp.fileno()).st_size
 
 
 def modal(form: Form, context: str = "") -> ui.Modal:

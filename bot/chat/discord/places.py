@@ -7,14 +7,17 @@ Jobs of one command share its token. Its first answer belongs to the card that s
 not post: at most five times in a place it is not in, so only ends are.
 
 A card that must be a new message carries a nonce made of the job's id: Discord gives back the message that has it instead of posting another, for
-some minutes, and that one is edited if it shows something older. Beyond those, a crash between posting and writing the receipt down can post an end twice.
+some minutes, and that one is edited if it shows something older. A letter of moderation carries one of its own (`Card.once`). Beyond those minutes, a crash
+between posting and writing the receipt down can post an end twice.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import enum
 import hashlib
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -27,7 +30,7 @@ from bot.chat.discord import layout, limits
 from bot.chat.discord.layout import Attached, Parts
 from bot.chat.discord.memory import Memory
 from bot.chat.pictures import Fitted, fitted_async
-from bot.domain import Action, Actor, Card, Document, Picture, Receipt, ReplyTo, Visibility
+from bot.domain import Action, Actor, Card, Picture, Receipt, ReplyTo, Visibility
 from bot.errors import NotFound
 from bot.messages import Catalogue, Catalogues
 
@@ -133,10 +136,10 @@ class Places:
         """The card with its pictures and documents."""
         catalogue = self._catalogues.of(owner.locale or self._memory.locale(owner.id))
         remarks: list[str] = []
-        documents = await self._documents(card, owner, limit, remarks, catalogue)
+        documents, taken = await self._documents(card, owner, limit, remarks, catalogue)
         attached: list[Attached] = []
         files = card.files[: limits.ATTACHMENTS - len(documents)]
-        left = limit - sum(len(each.data) for each in documents)  # the limit is a message's
+        left = limit - taken  # the limit is a message's
         size = f"{limit / 2**20:.3g}"
         for each in files:
             try:
@@ -152,24 +155,22 @@ class Places:
             attached.append(Attached(name=sent.name, data=sent.data, alt=each.alt))
         return layout.message(card, attached, list(dict.fromkeys(remarks)), documents)
 
-    async def _documents(self, card: Card, owner: Actor, limit: int, remarks: list[str], catalogue: Catalogue) -> list[Attached]:
-        """Those that fit, as they are; of the others a sentence, which points to the card's link where there is one."""
+    async def _documents(self, card: Card, owner: Actor, limit: int, remarks: list[str], catalogue: Catalogue) -> tuple[list[Attached], int]:
+        """Those that fit, as they are, and their bytes together; of the others a sentence, which points to the card's link where there is one."""
         found: list[Attached] = []
+        taken = 0
         for each in card.documents[: limits.ATTACHMENTS]:
-            data = await self._read(each, owner)
-            if data is None:
-                continue
-            if sum(len(one.data) for one in found) + len(data) > limit - limits.SMALLEST_ATTACHMENT * len(card.files):
+            try:
+                data = b"" if each.path else each.data or await self._picture(owner, each.digest)
+                size = (await asyncio.to_thread(os.stat, each.path)).st_size if each.path else len(data)
+            except (NotFound, FileNotFoundError):
+                continue  # deleted meanwhile
+            if taken + size > limit - limits.SMALLEST_ATTACHMENT * len(card.files):
                 remarks.append(catalogue.say("card.file_linked" if card.links else "card.file_left_out", name=each.name, limit=f"{limit / 2**20:.3g}"))
             else:
-                found.append(Attached(name=each.name, data=data, alt=""))
-        return found
-
-    async def _read(self, document: Document, owner: Actor) -> bytes | None:
-        try:
-            return document.data or await self._picture(owner, document.digest)
-        except NotFound:
-            return None  # deleted meanwhile
+                taken += size
+                found.append(Attached(name=each.name, data=data, path=each.path))
+        return found, taken
 
     def limit(self, channel: str) -> int:
         """Bytes of a message's files there, as far as is known."""
@@ -311,6 +312,8 @@ class Places:
         more: dict[str, Any] = {}
         if card.job_id and card.status is not None:
             more["nonce"] = nonce(card.job_id, instead_of)
+        elif card.once:
+            more["nonce"] = nonce(card.once, instead_of)
         elif delivery:
             more["nonce"] = nonce("", delivery)
         if answers is not None:

@@ -21,6 +21,7 @@ DIRECT = "wordup:direct"  #: action_id of the button that takes words into a dir
 LINK = "wordup:link"  #: beginning of those of buttons that only lead somewhere
 IMAGINE = "wordup:imagine"  #: of the home tab's button that opens the form
 EVENT = "wordup_job"  #: of a message's metadata
+LETTER = "letter"  #: of what a message's metadata says, where it is no job's: `Card.once`
 _CELLS = 10
 _ABREAST = 5  #: buttons that stand beside each other on a phone held sideways; links join a row up to here
 #: The words of /wordup; /imagine stands for itself.
@@ -153,9 +154,9 @@ def bar(percent: int) -> str:
 def message(card: Card, files: Mapping[str, str] | None = None, notes: Sequence[str] = ()) -> Message:
     """`files` are Slack's ids of uploaded pictures by digest; a picture without one is left out. `notes` are said below the text."""
     named = card.job_id and (card.status is not None or card.visibility is Visibility.PUBLIC)  # a set's card is named as a job's is
-    job = {"event_type": EVENT, "event_payload": {"job_id": card.job_id}} if named else None
+    about = {LETTER: card.once} if card.once else {"job_id": card.job_id} if named else None
     text = fit("\n".join(filter(None, (card.title, spelled(card.text), *notes))), limits.FALLBACK) or _NOTHING
-    return Message(text=text, blocks=tuple(card_blocks(card, files or {}, notes)), metadata=job)
+    return Message(text=text, blocks=tuple(card_blocks(card, files or {}, notes)), metadata={"event_type": EVENT, "event_payload": about} if about else None)
 
 
 def card_blocks(card: Card, files: Mapping[str, str], notes: Sequence[str] = (), *, most: int = limits.BLOCKS) -> list[Block]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 from slack_sdk.errors import SlackApiError
 
 from bot.chat.slack import limits, trouble
 from bot.chat.slack.events import address
-from bot.chat.slack.files import Bytes, Files
+from bot.chat.slack.files import Bytes, Files, size_of
 from bot.domain import Actor, Card, Document
 from bot.errors import NotFound
 from bot.ports import Memos
@@ -44,7 +45,7 @@ class Documents:
         """Into the channel or thread. The names of those that Slack does not take. Raises what is worth another try."""
         left: list[str] = []
         for document in card.documents:
-            key = f"slack:shared:{document.digest or digest_of(document.data)}:{address(channel, thread)}"
+            key = f"slack:shared:{document.digest or Path(document.path).stem or digest_of(document.data)}:{address(channel, thread)}"
             if await self._memos.recall(key):
                 continue
             try:
@@ -61,8 +62,9 @@ class Documents:
         return tuple(left)
 
     async def _put(self, document: Document, actor: Actor, read: Bytes, channel: str, thread: str) -> str:
-        data = document.data or await read(actor, document.digest)
-        if len(data) > limits.DOCUMENT:
-            raise trouble.Never(f"{len(data)} bytes")
+        data: bytes | Path = Path(document.path) if document.path else document.data or await read(actor, document.digest)
+        size = await size_of(data)
+        if size > limits.DOCUMENT:
+            raise trouble.Never(f"{size} bytes")
         file, _ = await self._files.put(document.name, data, channel=channel, thread=thread)
         return file

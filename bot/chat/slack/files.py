@@ -7,10 +7,12 @@ A picture is uploaded once, shared nowhere, and shown by image blocks wherever i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 from weakref import WeakValueDictionary
 
 import aiohttp
@@ -135,25 +137,26 @@ class Files:
         await self._processed(file)
         return "".join(_smaller(ids[picture.digest], catalogue))
 
-    async def put(self, name: str, data: bytes, *, alt: str = "", channel: str = "", thread: str = "") -> tuple[str, str]:
-        """Upload a file, shared nowhere or into a channel: its id, and where it can be looked at."""
+    async def put(self, name: str, data: bytes | Path, *, alt: str = "", channel: str = "", thread: str = "") -> tuple[str, str]:
+        """Upload bytes, or a file piece by piece, shared nowhere or into a channel: its id, and where it can be looked at. Raises NotFound."""
         client = self._wire.client
-        told = await client.files_getUploadURLExternal(filename=name, length=len(data), alt_txt=alt[: limits.UPLOAD_ALT])
+        told = await client.files_getUploadURLExternal(filename=name, length=await size_of(data), alt_txt=alt[: limits.UPLOAD_ALT])
         file = str(told["file_id"])
         await self._send(str(told["upload_url"]), data)
         done = await client.files_completeUploadExternal(files=[{"id": file, "title": name}], channel_id=channel or None, thread_ts=thread or None)
         kept = (done.get("files") or [{}])[0]
         return file, str(kept.get("permalink") or "")
 
-    async def _send(self, url: str, data: bytes) -> None:
-        """To the address that Slack gave for it, which needs no token."""
+    async def _send(self, url: str, data: bytes | Path) -> None:
+        """To the address that Slack gave for it, which needs no token. Raises NotFound."""
         session = self._wire.session
         if session is None or session.closed:
             raise trouble.Later("closing")
         await self._wire.pace.wait(_UPLOAD)
         try:
-            async with session.post(url, data=data, allow_redirects=False) as answer:
-                status, headers = answer.status, answer.headers
+            with _opened(data) as body:
+                async with session.post(url, data=body, allow_redirects=False) as answer:
+                    status, headers = answer.status, answer.headers
         except (aiohttp.ClientError, TimeoutError) as error:  # some name the address, which is a key
             raise trouble.Later(f"upload: {type(error).__name__}") from None
         if status == 429 or status >= 500:
@@ -211,6 +214,24 @@ class Files:
         except (Unreachable, SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
             log.info("slack.not_fetched", error=trouble.name_of(error) or type(error).__name__)
             raise BadPicture("chat.unreachable") from None
+
+
+async def size_of(data: bytes | Path) -> int:
+    """Bytes. Raises NotFound for a file that is there no more."""
+    if isinstance(data, bytes):
+        return len(data)
+    try:
+        return (await asyncio.to_thread(data.stat)).st_size
+    except FileNotFoundError:
+        raise NotFound("error.not_found") from None
+
+
+def _opened(data: bytes | Path) -> contextlib.AbstractContextManager[bytes | BinaryIO]:
+    """What is sent: bytes as they are, a file to be read while it is sent. Raises NotFound."""
+    try:
+        return contextlib.nullcontext(data) if isinstance(data, bytes) else data.open("rb")
+    except FileNotFoundError:
+        raise NotFound("error.not_found") from None
 
 
 def _key(card: Card, first: Picture) -> str:

@@ -3,7 +3,7 @@
 **Told once.** A job has one message, which is changed. Where none is known (a crash between posting and writing the receipt down, an answer of
 Slack's that was lost), the last 50 messages of the channel (or the first 50 of the thread) are searched for the job's metadata before another is
 posted. That is the window: where more was said meanwhile, or the app may not read the channel (`channels:history`, `groups:history`, `im:history`),
-a second message may appear.
+a second message may appear. Letters of moderation are looked up by their own mark (`Card.once`), before a second try only.
 """
 
 from __future__ import annotations
@@ -227,8 +227,9 @@ class Posts:
 
     async def _placed(self, channel: str, thread: str, card: Card, user: str, *, look: bool, passed: Passed | None = None) -> Receipt | None:
         """Where it was posted, or found and changed; None where the bot may not write."""
-        if look and card.job_id:
-            found = await self._wire.find(channel, thread, card.job_id, passed)
+        mark = card.once or card.job_id
+        if look and mark and (card.again or not card.once):
+            found = await self._wire.find(channel, thread, mark, passed)
             if found is not None and await self._edited(found, card, user):
                 return found
         try:

@@ -14,21 +14,37 @@ LIFE = 300  #: seconds about its time that a signature is good for (`slack_sdk.s
 
 
 class Replays:
-    """Of this process. It holds signatures that were checked before, so that nobody fills it who cannot sign."""
+    """Of this process. It holds signatures that were checked before, so that nobody fills it who cannot sign.
+
+    A request costs the same however many are remembered: what nobody takes any more is let go once a second, by the second in which that came to be so.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._seen: dict[str, float] = {}  #: signature → when nobody takes it any more
+        self._seen: dict[str, int] = {}  #: signature → the last second in which somebody might take it
+        self._ending: dict[int, set[str]] = {}  #: the same, the other way round
+        self._looked: int | None = None  #: the second in which it was looked for what has ended
 
     def first(self, signature: str, timestamp: str) -> bool:
         """Whether this one was not seen before; it is from now on. Raises ValueError for a time that is none."""
-        now = self._clock()
-        self._seen = {each: until for each, until in self._seen.items() if until >= now}
+        until = int(timestamp) + LIFE + 1
+        self._let_go(self._clock())
         if signature in self._seen:
             return False
-        self._seen[signature] = int(timestamp) + LIFE + 1
+        self._seen[signature] = until
+        self._ending.setdefault(until, set()).add(signature)
         return True
+
+    def _let_go(self, now: float) -> None:
+        if int(now) == self._looked:
+            return
+        self._looked = int(now)
+        for until in [each for each in self._ending if each < now]:
+            for signature in self._ending.pop(until):
+                del self._seen[signature]
 
     def forget(self, signature: str) -> None:
         """It led to nothing: Slack may send it again."""
-        self._seen.pop(signature, None)
+        until = self._seen.pop(signature, None)
+        if until is not None:
+            self._ending[until].discard(signature)

@@ -23,7 +23,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.chat.slack import trouble
-from bot.chat.slack.blocks import EVENT, Message
+from bot.chat.slack.blocks import EVENT, LETTER, Message
 from bot.chat.slack.pace import Client, Pace
 from bot.chat.slack.people import People
 from bot.domain import Receipt
@@ -149,8 +149,11 @@ class Wire:
     async def whisper(self, channel: str, thread: str, user: str, message: Message) -> None:
         await self.client.chat_postEphemeral(channel=channel, user=user, thread_ts=thread or None, text=message.text, blocks=list(message.blocks))
 
-    async def find(self, channel: str, thread: str, job_id: str, passed: Passed | None = None) -> Receipt | None:
-        """The newest message of ours about that job among the last ones; None also where the bot may not look. `passed`: not that one."""
+    async def find(self, channel: str, thread: str, mark: str, passed: Passed | None = None) -> Receipt | None:
+        """The newest message of ours about that job, or with that letter (`Card.once`), among the last ones; None also where the bot may not look.
+
+        `passed`: not that one.
+        """
         try:
             if thread:
                 told = await self.client.conversations_replies(channel=channel, ts=thread, include_all_metadata=True, limit=LOOKED_AT)
@@ -162,8 +165,9 @@ class Wire:
             return None
         for said in told.get("messages") or []:
             metadata = said.get("metadata") or {}
+            about = metadata.get("event_payload") or {}
             ours = said.get("user") == self.identity.user or said.get("bot_id") == self.identity.bot
-            if ours and metadata.get("event_type") == EVENT and (metadata.get("event_payload") or {}).get("job_id") == job_id:
+            if ours and metadata.get("event_type") == EVENT and mark in (about.get("job_id"), about.get(LETTER)):
                 found = Receipt(platform=PLATFORM, channel=channel, handle=str(said["ts"]))
                 if passed is None or not await passed(found):
                     return found

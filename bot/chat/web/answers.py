@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -17,8 +17,9 @@ from bot.chat.web import forms, render
 from bot.chat.web.frame import ACTOR, Frame
 from bot.chat.web.render import is_job_card
 from bot.chat.web.shelf import Shelf
+from bot.chat.web.stream import channel_of
 from bot.chat.web.words import is_refusal
-from bot.domain import Actor, Card, Command, Form, Picture, Place, Press, ReplyTo, Shown, Status, Submit
+from bot.domain import Actor, Card, Command, Form, Picture, Place, Press, ReplyTo, Shown, Status, Submit, Wallet
 from bot.errors import NotFound
 from bot.ports import Studio
 
@@ -52,7 +53,7 @@ class Answers:
         return {
             "actor": actor,
             "place": Place(platform="web", channel=actor.id),
-            "reply_to": ReplyTo(platform="web", channel=actor.id),
+            "reply_to": ReplyTo(platform="web", channel=channel_of(actor)),
             "delivery_id": digest[:40],
         }
 
@@ -60,6 +61,7 @@ class Answers:
 
     async def answer(self, request: web.Request, event: Command | Press | Submit, *, words: str = "", pressed: str = "", back: str = "/") -> web.Response:
         """Ask the studio and show what it says: a form, the card of a job, or a word to the member."""
+        event = replace(event, brief=wants_json(request))
         ack = self.studio.greet(event)
         if ack.form is not None:
             return self._form(request, ack.form)
@@ -77,7 +79,9 @@ class Answers:
         if not wants_json(request):
             raise web.HTTPSeeOther(back if card.job_id == pressed else f"/job/{card.job_id}")
         html = self.fragment(request, "_card.html", card=view, large=False)
-        answer = {"kind": "job", "job": card.job_id, "html": html, "say": f"{card.title}. {card.text}", "wallet": await self.wallet(request)}
+        left = None if card.again else self.studio.wallet_at_hand(request[ACTOR])
+        wallet = await self.wallet(request) if left is None else self._wallet_words(request, left)
+        answer = {"kind": "job", "job": card.job_id, "html": html, "say": f"{card.title}. {card.text}", "wallet": wallet}
         return web.json_response(answer)
 
     async def _note(self, request: web.Request, card: Card, words: str, pressed: str, *, refused: bool) -> web.Response:
@@ -143,12 +147,15 @@ class Answers:
 
         files = []
         for each in card.documents:
-            key = self.shelf.put(owner, name=each.name, kind=each.kind, data=each.data, digest=each.digest)
+            key = self.shelf.put(owner, name=each.name, kind=each.kind, data=each.data, digest=each.digest, path=each.path)
             files.append(render.FileView(name=each.name, url=_file_url(key, each.name)))
         return render.card_view(self.frame.catalogue_for(request), card, shown, address=address, files=files)
 
     async def wallet(self, request: web.Request) -> tuple[str, str]:
-        return render.wallet_words(self.frame.catalogue_for(request), await self.studio.wallet(request[ACTOR]))
+        return self._wallet_words(request, await self.studio.wallet(request[ACTOR]))
+
+    def _wallet_words(self, request: web.Request, wallet: Wallet) -> tuple[str, str]:
+        return render.wallet_words(self.frame.catalogue_for(request), wallet)
 
     # ------------------------------------------------------------------------------------------ HTML
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -58,7 +59,12 @@ class Frame:
         self.catalogues, self.guard, self._max_upload = catalogues, guard, max_upload
         self._assets = load_assets()
         self._jinja = jinja2.Environment(
-            loader=jinja2.PackageLoader("bot.chat.web"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+            loader=jinja2.PackageLoader("bot.chat.web"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,  # they do not change while the program runs: no look at their files for every answer
         )
         self._jinja.globals.update(static=self._static_url)
 
@@ -107,7 +113,7 @@ class Frame:
         shared = {
             "t": catalogue.say,
             "lang": catalogue.code,
-            "languages": self._languages(request),
+            "languages": partial(self._languages, request),  # of whole pages only
             "actor": actor,
             "signs_in": self.guard.sign_in,
             "token": self.guard.form_token(visit, actor),

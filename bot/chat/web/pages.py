@@ -5,8 +5,10 @@ Every POST works as a plain form (answer: a redirect or a page) and from the scr
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from urllib.parse import quote
 
 import structlog
@@ -115,18 +117,22 @@ class Pages:
             response.headers["Content-Disposition"] = f'attachment; filename="wordup-{digest[:12]}.{ending}"'
         return response
 
-    async def file(self, request: web.Request) -> web.Response:
+    async def file(self, request: web.Request) -> web.StreamResponse:
         """What went along with an answer, for whom it was made."""
         actor = request[ACTOR]
         kept = self.answers.shelf.get(actor.key, request.match_info["key"])
         if kept is None:
             raise NotFound("web.file_gone")
+        kind = kept.kind if kept.kind in SAVED else "application/octet-stream"
+        saved = f"attachment; filename*=UTF-8''{quote(kept.name[:200], safe='')}"
+        if kept.path:
+            if not await asyncio.to_thread(Path(kept.path).is_file):
+                raise NotFound("web.file_gone")
+            return web.FileResponse(kept.path, headers={"Content-Type": kind, "Content-Disposition": saved})
         data = await self.answers.studio.picture(actor, kept.digest) if kept.digest else kept.data
         if kept.kind.startswith("image/"):
             return image(data)
-        kind = kept.kind if kept.kind in SAVED else "application/octet-stream"
         charset = "utf-8" if kind.startswith("text/") else None
-        saved = f"attachment; filename*=UTF-8''{quote(kept.name[:200], safe='')}"
         return web.Response(body=data, content_type=kind, charset=charset, headers={"Content-Disposition": saved})
 
     # ------------------------------------------------------------------------------------------ to say something

@@ -24,7 +24,7 @@ from bot.chat.web.painter import Painter
 from bot.chat.web.permalink import Permalinks
 from bot.chat.web.security import Guard
 from bot.chat.web.shelf import Shelf
-from bot.chat.web.stream import Streams
+from bot.chat.web.stream import Streams, channel_of
 from bot.domain import Card, Receipt, ReplyTo
 from bot.messages import Catalogues
 from bot.ports import Studio
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 HEARTBEAT = 20.0  #: seconds between comments on a quiet event stream, so that dead pages are noticed
+DEAF = 60.0  #: seconds that a page may take to read one event; then its connection is cut: else pages that read nothing would hold them for ever
 
 
 class WebAdapter:
@@ -98,7 +99,9 @@ class WebAdapter:
         self._paused = True
 
     async def show(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None) -> Receipt | None:
-        """Tell the member's open pages; the page itself is the place, so showing twice changes nothing."""
+        """Tell the member's open pages; the page itself is the place, so showing twice changes nothing. A letter has no place on it."""
+        if not card.job_id:
+            return None
         self._streams.push(reply_to.channel, card)
         return receipt or Receipt(platform=self.platform, channel=reply_to.channel, handle=card.job_id)
 
@@ -136,27 +139,39 @@ class WebAdapter:
 
     async def _events(self, request: web.Request, answers: Answers) -> web.StreamResponse:
         """Server-sent events: ``card`` with what changed, ``reread`` when the page had better fetch what it shows, ``goodbye`` when the program stops."""
-        actor = request[ACTOR]
+        channel = channel_of(request[ACTOR])
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"})
-        subscription = self._streams.subscribe(actor.id)
+        subscription = self._streams.subscribe(channel)
         try:
             await response.prepare(request)
-            await response.write(b"retry: 2000\n\nevent: reread\ndata: {}\n\n")
+            await _write(request, response, b"retry: 2000\n\nevent: reread\ndata: {}\n\n")
             while True:
                 try:
                     card = await asyncio.wait_for(anext(subscription), HEARTBEAT)
                 except TimeoutError:
-                    await response.write(b": still here\n\n")
+                    await _write(request, response, b": still here\n\n")
                     continue
                 except StopAsyncIteration:
-                    await response.write(b"event: goodbye\ndata: {}\n\n")
+                    await _write(request, response, b"event: goodbye\ndata: {}\n\n")
                     break
-                await response.write(await _event(request, answers, card))
+                await _write(request, response, await _event(request, answers, card))
         except ConnectionError:
             pass
         finally:
-            self._streams.unsubscribe(actor.id, subscription)
+            self._streams.unsubscribe(channel, subscription)
         return response
+
+
+async def _write(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
+    """Raises ConnectionError for a page that is gone, or that does not read."""
+    try:
+        async with asyncio.timeout(DEAF):
+            await response.write(data)
+    except TimeoutError:
+        log.info("web.deaf_page", seconds=DEAF)
+        if request.transport is not None:
+            request.transport.abort()  # else the end of the answer would be waited for as well
+        raise ConnectionResetError("the page does not read") from None
 
 
 async def _event(request: web.Request, answers: Answers, card: Card | None) -> bytes:

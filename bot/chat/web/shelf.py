@@ -1,4 +1,5 @@
-"""Files that go along with an answer and are stored nowhere (a set as a zip, an export): kept in memory for the member who asked, for an hour.
+"""Files that go along with an answer and are stored nowhere (a set as a zip, an export): kept in memory for the member who asked, for an hour,
+or on the disk where they are large.
 
 `bot.chat.web.answers` puts them here when it shows a card; `bot.chat.web.pages` hands them out.
 """
@@ -23,6 +24,7 @@ class Kept:
     kind: str  #: media type
     data: bytes
     digest: str  #: of a stored file that is fetched when it is asked for; then `data` is empty
+    path: str  #: of a file that lies on the disk for as long; then both are empty
     until: datetime
 
 
@@ -33,12 +35,12 @@ class Shelf:
         self._secret, self._clock, self._room = secret, clock, room
         self._kept: OrderedDict[str, Kept] = OrderedDict()
 
-    def put(self, owner: str, *, name: str, kind: str, data: bytes = b"", digest: str = "") -> str:
+    def put(self, owner: str, *, name: str, kind: str, data: bytes = b"", digest: str = "", path: str = "") -> str:
         """The key under which its owner gets it. The same file of the same owner has the same key: a card that is shown again takes no more room."""
-        mark = digest or hashlib.sha256(data).hexdigest()
+        mark = digest or path or hashlib.sha256(data).hexdigest()
         key = hmac.new(self._secret, f"file\0{owner}\0{name}\0{mark}".encode(), hashlib.sha256).hexdigest()[:40]
         now = self._clock()
-        self._kept[key] = Kept(owner=owner, name=name, kind=kind, data=data, digest=digest, until=now + LIFE)
+        self._kept[key] = Kept(owner=owner, name=name, kind=kind, data=data, digest=digest, path=path, until=now + LIFE)
         self._kept.move_to_end(key)
         for old in [each for each, kept in self._kept.items() if kept.until <= now]:
             del self._kept[old]

@@ -1,7 +1,8 @@
 """Cards on their way to open pages: what `WebAdapter.show` and `progress` feed and `GET /events` reads.
 
 A page that reads slowly never makes us keep more than one card a job: progress is replaced by newer progress, never an end by progress. When even that is too
-many jobs, the page is told to read everything again, so no end is lost and memory stays bounded.
+many jobs, the page is told to read everything again, so no end is lost and memory stays bounded. A member has so many pages open, and what one does with
+theirs concerns no other: each has its own cards, and its own task that writes them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 
-from bot.domain import Card
+from bot.domain import Actor, Card
 
 MOST_JOBS = 200  #: cards kept for one slow page
 MOST_PAGES = 20  #: open pages of one member; the oldest is let go
@@ -54,6 +55,11 @@ class Subscription:
             self._reread = False
             return None
         return self._waiting.pop(next(iter(self._waiting)))
+
+
+def channel_of(actor: Actor) -> str:
+    """What a member's jobs and pages go by (`ReplyTo.channel`): never another's, though ids of two platforms may be the same. Pure."""
+    return actor.id if actor.platform == "web" else actor.key
 
 
 class Streams:

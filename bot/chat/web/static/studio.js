@@ -131,7 +131,7 @@ document.addEventListener("visibilitychange", () => {
   else if (!$("[data-waiting]")) { source?.close(); source = undefined; }
 });
 
-// A place in the queue moves without telling.
+// A place in the queue moves without telling, and a new card is here before it has one.
 setInterval(() => { if (!document.hidden) $$("[data-status=queued]").forEach((card) => refresh(card.dataset.job)); }, 4000);
 
 function update(news) {
