@@ -380,11 +380,11 @@ class App:
         while True:
             await asyncio.sleep(HOUSEKEEPING.total_seconds())
             try:
-                await self.exports.sweep()
                 retired = await self.store.retire(self.settings.retention, audit=self.settings.audit_retention)
                 stored = await self.blobs.digests(BLOB_GRACE)
                 orphans = stored - await self.store.referenced(stored)
                 await self.blobs.delete(orphans)
                 log.info("housekeeping", retired=retired, files_collected=len(orphans))
+                await self.exports.sweep()
             except Exception:
                 log.exception("housekeeping.failed")

@@ -318,6 +318,8 @@ class Drawing(Queries):
         server = (await self.wishes.of(event.actor, event.place)).server
         if is_paused(server):
             raise Refused("refused.paused")
+        if self.pausing.at_hand.paused:  # meanwhile: pictures that were sent along take a while, and the queue asks at every turn
+            raise Refused("refused.house_paused")
         if needs_private(server):
             passed = [replace(order, private=True) for order in passed]
         limits = limits_of(server, event.actor, self.limits)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bot.domain import Document
-from bot.errors import Refused
+from bot.errors import NotFound, Refused
 
 T = TypeVar("T")
 
@@ -47,12 +47,13 @@ class Exports:
         self._folder, self._is_temporary = folder, folder is None
         self._turns, self._waiting = asyncio.Semaphore(AT_ONCE), 0
         self._making: set[str] = set()
+        self._unwanted: set[str] = set()  #: owners who were forgotten while theirs is being made
         self._latest: dict[tuple[str, str], Path] = {}  #: by owner and name
 
     async def make(self, owner: str, name: str, fill: Callable[[Archive], Awaitable[None]]) -> Document:
         """A zip that `fill` writes. It takes the place of the owner's former one of that name. Whatever `fill` raises leaves nothing behind.
 
-        Raises Refused: one at a time for each owner, and a few in all. Raises OSError.
+        Raises Refused: one at a time for each owner, and a few in all. Raises NotFound where it was dropped before it was done; and OSError.
         """
         if owner in self._making:
             raise Refused("refused.export_under_way")
@@ -69,8 +70,12 @@ class Exports:
                 path = await self._written(fill)
             finally:
                 self._turns.release()
+            if owner in self._unwanted:
+                await asyncio.to_thread(path.unlink, missing_ok=True)
+                raise NotFound("error.not_found")
         finally:
             self._making.discard(owner)
+            self._unwanted.discard(owner)
         former, self._latest[owner, name] = self._latest.get((owner, name)), path
         if former is not None:
             await asyncio.to_thread(former.unlink, missing_ok=True)
@@ -78,9 +83,12 @@ class Exports:
         return Document(name=name, path=str(path))
 
     async def drop(self, owner: str) -> None:
-        """Their files go now."""
+        """Their files go now, and what is being made for them as soon as it is done."""
+        if owner in self._making:
+            self._unwanted.add(owner)
         for key in [each for each in self._latest if each[0] == owner]:
-            await asyncio.to_thread(self._latest.pop(key).unlink, missing_ok=True)
+            if (path := self._latest.pop(key, None)) is not None:  # swept meanwhile
+                await asyncio.to_thread(path.unlink, missing_ok=True)
 
     async def sweep(self) -> None:
         """Remove what is old, whoever made it, and all but the newest. Raises OSError."""

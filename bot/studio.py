@@ -120,9 +120,10 @@ class WordUpStudio(Drawing):
             event = _in_their_language(event, standing)
             if self.moderation is not None:
                 await self.moderation.bans.read()
-            return await self._handle(event, standing)
-        except UserError as error:
-            return await admin.contestable(self, event, error, self._mistake(await self._explained(error, event), event))
+            try:
+                return await self._handle(event, standing)
+            except UserError as error:  # what is said of it asks the database, too, which may be away by now
+                return await admin.contestable(self, event, error, self._mistake(await self._explained(error, event), event))
         except Exception as error:
             full = (isinstance(error, OSError) and error.errno in _FULL) or (isinstance(error, Fault) and error.message == "error.disk_full")
             log.exception("studio.handle_failed", delivery=event.delivery_id, actor=event.actor.key)

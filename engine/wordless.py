@@ -54,9 +54,9 @@ def spoken(model: Model, request: ImagineRequest, canvas: Canvas) -> ImagineRequ
 
 def heaviest(pairs: Sequence[tuple[ImagePrompt, Image.Image]]) -> list[tuple[ImagePrompt, Image.Image]]:
     """The one or two pictures that are told, the heavier first; of equals, as they were given."""
-    first, *others = sorted(pairs, key=lambda pair: -pair[0].weight) or [None]
-    if first is None:
+    if not pairs:
         return []
+    first, *others = sorted(pairs, key=lambda pair: -pair[0].weight)
     return [first, *(other for other in others[:1] if first[0].weight < ALONE * other[0].weight)]
 
 

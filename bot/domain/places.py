@@ -49,6 +49,7 @@ class ReplyTo:
     can_post: bool = True  #: whether the bot may post there by itself
     user: str = ""  #: the member's id on the platform: where a direct message goes when nothing else works
     delivery: str = ""  #: of the event it came with: an adapter still busy with that event's card does not post another
+    server: str = ""  #: the only one (`Place.server`) that the channel may be of, where a member has named it: a chat posts in no other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from bot.domain import Artifact, Job, Origin, Shown
@@ -67,7 +68,7 @@ async def outside_pictures(records: Records, request: Request, parent: Origin | 
         if not left:
             break
         request, parent, depth = left.pop()
-        pictures = [each for each in request.pictures if each != getattr(request, "mask", None)]  # a mask is a shape, not what is in the picture
+        pictures = _looked_like(request)
         if depth >= MOST_ANCESTORS:
             found.update(pictures)
             continue
@@ -87,3 +88,8 @@ async def outside_pictures(records: Records, request: Request, parent: Origin | 
             continue
         left.append((before.request, before.parent, depth + 1))
     return frozenset(found.union(*(request.pictures for request, _, _ in left)))
+
+
+def _looked_like(request: Request) -> tuple[str, ...]:
+    """Digests of the pictures that it takes more from than a shape: a mask is none of them, unless the same file is another of its pictures, too."""
+    return replace(request, mask=None).pictures if isinstance(request, ImagineRequest) else request.pictures

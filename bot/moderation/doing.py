@@ -113,8 +113,9 @@ class Moderation:
         about = {"words": "\n".join(offer.prompts), "rule": rule, "pictures": pictures, "offer_id": offer.id}
         new = self._case(Kind.CONTEST, place.owner, member, tokenless(reply_to), **about)
         case, opened = await self.book.open(new, most=self._most.contests, letter=self._case_letter(channel))
+        if case.decision is None and case.offer_id == offer.id:
+            await self._store.offer(offer)  # from now on its pictures are kept: also where that failed the first time, and it is pressed again
         if opened:
-            await self._store.offer(offer)  # from now on its pictures are kept
             self.wake()
             self.seen(Kind.CONTEST, None)
             log.info("moderation.contested", case=case.id, rule=rule)
@@ -280,7 +281,9 @@ class Moderation:
         except Refused:
             if case.receipt is None:
                 return None
-            there = ReplyTo(platform=case.receipt.platform, channel=case.receipt.channel)
+            asked = case.reply_to.channel if case.reply_to.platform == case.receipt.platform else ""
+            before, colon, _ = asked.rpartition(":")  # what all of that server's channels are reached by
+            there = ReplyTo(platform=case.receipt.platform, channel=f"{before}{colon}{case.receipt.channel}")
         return Letter(id=self._new_id(), reply_to=there, case_id=case.id)
 
     def _case(self, kind: Kind, owner: str, subject: Actor, reply_to: ReplyTo, **more: Any) -> Case:

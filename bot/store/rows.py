@@ -129,6 +129,7 @@ def reply_to_dict(reply_to: ReplyTo) -> dict[str, Any]:
         "can_post": reply_to.can_post,
         "user": reply_to.user,
         "delivery": reply_to.delivery,
+        "server": reply_to.server,
     }
 
 
@@ -144,6 +145,7 @@ def reply_to_of(data: Mapping[str, Any]) -> ReplyTo:
         can_post=data.get("can_post", True),
         user=data.get("user", ""),
         delivery=data.get("delivery", ""),
+        server=data.get("server", ""),
     )
 
 

@@ -275,7 +275,7 @@ async def _purge(house: Drawing, event: Command, name: str, rest: str) -> Card:
 
 
 async def _announce(house: Drawing, event: Command, name: str, rest: str) -> Card:
-    """In the channels that the bot is kept to, whether or not it may post in this one; where it is kept to none, in this one."""
+    """In the channels that the bot is kept to, whether or not it may post in this one; where it is kept to none, in this one. On no other server."""
     if not rest or len(rest) > ANNOUNCED:
         raise Refused("refused.announce_what", limit=ANNOUNCED)
     kept_to = sorted((await house.wishes.of(event.actor, event.place)).channels)
@@ -283,7 +283,7 @@ async def _announce(house: Drawing, event: Command, name: str, rest: str) -> Car
         raise Refused("refused.announce_closed")
     here = replace(event.reply_to, token="", expires_at=None, uses_left=None, delivery="", user="", can_post=True)
     before, colon, _ = here.channel.rpartition(":")
-    places = [replace(here, channel=f"{before}{colon}{each}") for each in kept_to] or [here]
+    places = [replace(here, channel=f"{before}{colon}{each.rpartition(':')[2]}", server=event.place.server) for each in kept_to] or [here]
     count = await moderation_of(house).announce(event.place, event.actor, places, rest)
     channels = ", ".join(each.channel.rpartition(":")[2] for each in places)
     return notes.note(house.say_to(event.actor), "admin.done", "admin.announced", count=count, channels=channels)

@@ -170,6 +170,26 @@ async def test_being_forgotten_takes_the_copy_as_well(house: House, tmp_path: Pa
     assert lying_in(tmp_path / "exports") == [] and not await house.store.everything(ADA.key)
 
 
+async def test_a_copy_that_is_being_made_while_its_member_is_forgotten_comes_to_nothing(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.drawn("a fox --n 1")
+    begun, go, get = asyncio.Event(), asyncio.Event(), house.blobs.get
+
+    async def slow(digest: str) -> bytes:
+        begun.set()
+        await go.wait()
+        return await get(digest)
+
+    monkeypatch.setattr(house.blobs, "get", slow)
+    asked = asyncio.create_task(house.say("privacy", "export"))
+    await begun.wait()
+    await house.say("privacy", privacy.CONFIRMED)
+    go.set()
+    card = await asked
+    assert (card.documents, card.text) == ((), ENGLISH.say("error.not_found"))
+    assert lying_in(tmp_path / "exports") == []
+    assert (await house.say("privacy", "export")).documents, "whoever comes back may have one again"
+
+
 async def test_the_program_removes_them_when_it_starts_and_makes_its_own_beside_its_pictures(tmp_path: Path) -> None:
     left = tmp_path / "exports" / "left.zip"
     left.parent.mkdir()

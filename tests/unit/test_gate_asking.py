@@ -81,6 +81,7 @@ def test_a_request_without_words_of_its_own_is_asked_for_in_those_that_were_type
         (replace(IMAGINE, source=DRAWN), False),
         (replace(IMAGINE, source=UPLOADED), True),
         (replace(IMAGINE, source=DRAWN, mask=MASK), False),
+        (replace(IMAGINE, source=UPLOADED, mask=UPLOADED), True),  # a photograph that is sent as its own mask, too
         (replace(IMAGINE, source=DRAWN, image_prompts=(ImagePrompt(picture=UPLOADED),)), True),
         (UpscaleRequest(model="m", source=UPLOADED, width=64, height=64), True),
     ],

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import Card, Job, Origin, Receipt, ReplyTo, Status, Verb
-from bot.domain.moderation import Deed
-from bot.errors import NotFound
+from bot.domain import Card, Job, Offer, Origin, Receipt, ReplyTo, Status, Verb
+from bot.domain.moderation import Decision, Deed
+from bot.errors import Fault, NotFound
 from bot.gate import Rule
 from bot.messages import LANGUAGES, Catalogue
 from bot.notes.moderating import log_card
 from tests.contract.jobs import job, pictures, submit
 from tests.unit.house import ADA, BOB, ENGLISH, button
-from tests.unit.moderated import CHIEF, MODS, NOWHERE, PICTURES, Moderated, moderated
+from tests.unit.moderated import CHIEF, MOD, MODS, NOWHERE, PICTURES, Moderated, moderated
 
 say = ENGLISH.say
 
@@ -256,3 +256,46 @@ async def test_the_log_is_told_in_words_in_every_language(day: Moderated) -> Non
 def test_every_rule_that_is_contested_has_a_name(language: str) -> None:
     catalogue = Catalogue.load(language)
     assert all(f"moderation.{rule}_rule" in catalogue for rule in set(Rule) - {Rule.MINORS})
+
+
+async def test_a_case_that_is_decided_when_its_channel_is_nobodys_any_more_is_reached_by_its_workspace(day: Moderated) -> None:
+    """Of several workspaces each is written to by its own token, which the address says."""
+    await day.admin("moderators here", place=MODS)
+    case = await day.reported(await day.drawn())
+    assert case.receipt is not None
+    await day.admin("moderators off", place=MODS)
+    desk = day.house.studio.moderation
+    assert desk is not None
+    await desk.decide(replace(case, reply_to=replace(case.reply_to, channel="T1:C1/17.5")), Decision.APPROVE, MOD)
+    (letter,) = [each for each in await day.book.due() if each.case_id]
+    assert letter.reply_to.channel == f"T1:{case.receipt.channel}"
+
+
+# ------------------------------------------------------------------------------------------------ while the database is away
+
+
+async def test_a_refusal_is_an_apology_where_the_database_goes_away_before_its_button_is_kept(day: Moderated, monkeypatch: pytest.MonkeyPatch) -> None:
+    await day.admin("moderators here", place=MODS)
+
+    async def away(offer: Offer) -> None:
+        raise Fault("fault.database", detail="it stops")
+
+    monkeypatch.setattr(day.house.store, "offer", away)
+    assert (await day.say("imagine", "a naked woman")).text == say("error.fault")
+
+
+async def test_a_contest_whose_offer_could_not_be_written_keeps_it_when_it_is_pressed_again(day: Moderated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else what moderators allow would be drawn by no press, and its pictures would be collected."""
+    await day.admin("moderators here", place=MODS)
+    contest = button(await day.say("imagine", "a naked woman"), Verb.CONTEST).action
+    write = day.house.store.offer
+
+    async def away(offer: Offer) -> None:
+        raise Fault("fault.database", detail="it stops")
+
+    monkeypatch.setattr(day.house.store, "offer", away)
+    assert (await day.press(contest, actor=ADA, place=PICTURES)).text == say("error.fault")
+    monkeypatch.setattr(day.house.store, "offer", write)
+    assert (await day.press(contest, actor=ADA, place=PICTURES)).text == say("moderation.contested")
+    (case,) = await day.book.waiting(PICTURES.owner)
+    assert "order" in (await day.house.store.offered(case.offer_id)).facts

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from bot.doctor import pause_findings
-from bot.domain import Place, Status, Verb, Visibility
+from bot.domain import Event, Place, Status, Verb, Visibility
 from bot.domain.moderation import Deed
+from bot.drawing import Order
 from bot.pause_cli import NotReady, say, standing
 from bot.pausing import HOUSE, Pause
 from bot.settings import Settings
@@ -98,6 +100,21 @@ async def test_paused_without_more_what_was_taken_is_drawn(sqlite_url: str, tmp_
     assert SINCE in found.text and "wordup resume" in found.fix, "`wordup doctor` says it to who has forgotten"
     await say(settings_of(sqlite_url, tmp_path), Pause())
     assert await pause_findings(settings_of(sqlite_url, tmp_path)) == []
+
+
+async def test_what_was_still_being_read_when_the_word_came_is_not_taken(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_house(sqlite_url, tmp_path, queue=False) as house:
+        let_pass = house.studio.let_pass
+
+        async def slowly(event: Event, orders: Sequence[Order]) -> list[Order]:
+            await say(settings_of(sqlite_url, tmp_path), Pause(paused=True, since=SINCE))
+            assert not await house.studio.pausing.is_held()  # as the queue asks
+            return await let_pass(event, orders)
+
+        monkeypatch.setattr(house.studio, "let_pass", slowly)
+        before = await settled(house)
+        card = await house.imagine("a fox --n 1")
+        assert (card.refusal, card.text) == (True, PAUSED) and await settled(house) == before
 
 
 async def test_where_there_is_no_database_yet_none_is_made(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.unit.house import BOB, ENGLISH, House, button
 async def test_params_tell_of_the_model_and_what_it_took(house: House):
     grid = await house.drawn("a fox --seed 7")
     found = dict((await house.push(grid, Verb.PARAMS)).details)
-    assert (found["Model"], found["Licence"], found["Credits"]) == ("Fake (fake)", "MIT.", "1")
+    assert (found["Model"], found["Licence"], found["Credits"]) == ("Fake (fake)", "MIT", "1")
     assert found["Energy"].endswith("an estimate at 100 W")
 
 

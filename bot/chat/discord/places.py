@@ -197,6 +197,9 @@ class Places:
 
     async def show(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None, now: datetime) -> Receipt | None:
         """By the first way that is open; None when there is none. Raises what may pass (5xx, connections, timeouts)."""
+        if reply_to.server and not await self._is_of(reply_to.server, reply_to.channel):
+            log.warning("discord.anothers_channel", channel=reply_to.channel, server=reply_to.server)
+            return None
         owner = Actor(platform=PLATFORM, id=reply_to.user)
         unexplained: discord.HTTPException | None = None
         for way in await self._ways(reply_to, card, receipt, now):
@@ -211,6 +214,18 @@ class Places:
             raise unexplained
         log.warning("discord.nowhere_to_show", job=card.job_id, user=reply_to.user)
         return None
+
+    async def _is_of(self, server: str, channel: str) -> bool:
+        """Whether that server has such a channel: whoever manages a server may name any there is. Raises what may pass."""
+        if not channel.isdecimal():
+            return False
+        found: Any = self._client.get_channel(int(channel))
+        try:
+            found = found or await self._client.fetch_channel(int(channel))
+        except discord.HTTPException as error:
+            if not closed(error):
+                raise
+        return str(getattr(getattr(found, "guild", None), "id", "")) == server
 
     async def change(self, reply_to: ReplyTo, card: Card, receipt: Receipt | None, now: datetime) -> None:
         """Only where it stands already. Raises discord.HTTPException."""
