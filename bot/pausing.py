@@ -41,7 +41,7 @@ class Pausing:
         self.at_hand = Pause()  #: what was read last: for a greeting, which may not wait for a database
 
     async def read(self) -> Pause:
-        """What holds now, one row by its key, read each time something is asked for. What was being read in as the word came is looked at once more before it is
+        """What holds now, one row by its key, read each time something is asked for. What was being read as the word came is looked at once more before it is
         taken, by what was read last (`at_hand`): that may be one look of the queue old. Raises Fault.
         """
         self.at_hand = Pause.of(await self._store.preferences(HOUSE))
